@@ -1,0 +1,469 @@
+"""``Adjacency``: the sparse N x N matrix of edges that everything else is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast, final
+
+import torch
+from torch import Tensor
+
+from gnnkit.graph import normalization, self_loops
+from gnnkit.graph.coalesce import coalesced
+from gnnkit.graph.sparse import Pattern, SparseMatrix, off_tape
+from gnnkit.graph.validation import (
+    checked_edge_index,
+    checked_edge_weight,
+    checked_node_ids,
+    checked_num_nodes,
+)
+
+if TYPE_CHECKING:
+    import networkx
+    import numpy
+    import scipy.sparse
+
+Kept = TypeVar("Kept")
+
+# Normalised forms kept per graph: more than a model uses, few enough for a sweep over lambda.
+_MAX_KEPT = 8
+
+
+@final
+class Adjacency:
+    """An immutable directed graph: entry [i, j] is the weight of the edge i -> j.
+
+    An undirected graph holds every edge in both directions. ``adjacency @ x`` is that matrix
+    product, literally; :meth:`propagate` is message passing, out[t] = sum over s -> t of w_st x_s.
+    What derives from the graph (its transpose, degrees, normalised forms) is computed once and kept
+    with it, which is safe because nothing here ever changes.
+
+    Make one with :meth:`from_edge_index`, :meth:`from_dense`, :meth:`from_scipy`,
+    :meth:`from_networkx`, :meth:`from_data` or :meth:`batch`.
+
+    Example:
+        >>> chain = Adjacency.from_edge_index(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
+        >>> chain.to_dense().tolist()
+        [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+        >>> chain.propagate(torch.tensor([[1.0], [2.0], [3.0]])).view(-1).tolist()
+        [0.0, 1.0, 2.0]
+    """
+
+    __slots__ = ("__weakref__", "_kept", "_matrix")
+    _matrix: SparseMatrix
+    _kept: dict[Any, Any]
+
+    def __init__(self, matrix: SparseMatrix) -> None:
+        if not isinstance(matrix, SparseMatrix):
+            raise TypeError(
+                f"Adjacency(...) takes no {type(matrix).__name__}; use Adjacency.from_edge_index, from_dense, "
+                "from_scipy, from_networkx, from_data or batch"
+            )
+        object.__setattr__(self, "_matrix", matrix)
+        object.__setattr__(self, "_kept", {})
+
+    # ---- making one ------------------------------------------------------------------------------
+
+    @classmethod
+    def from_edge_index(
+        cls,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        *,
+        num_nodes: int,
+        coalesce: Literal["sum", "max", "error"] = "sum",
+    ) -> Adjacency:
+        r"""A graph from PyG's edge list; edges are sorted by source, then target.
+
+        Args:
+            edge_index: Row 0 sources, row 1 targets.
+            edge_weight: One weight per edge; ones when omitted. Gradients flow through it.
+            num_nodes: How many nodes there are; never guessed from the ids.
+            coalesce: What to do with several edges from one node to another: add their weights, keep the
+                largest, or raise.
+
+        Shapes:
+            - **edge_index:** :math:`(2, |\mathcal{E}|)`, int64
+            - **edge_weight:** :math:`(|\mathcal{E}|)`
+
+        Raises:
+            TypeError: If ids are not integers or weights are not real numbers.
+            ValueError: If a shape is wrong, an id is not a node, a weight is NaN or infinite, or
+                ``coalesce="error"`` and an edge occurs twice.
+        """
+        num_nodes = checked_num_nodes(num_nodes)
+        edge_index = checked_edge_index(edge_index, num_nodes)
+        if edge_weight is None:
+            edge_weight = torch.ones(edge_index.size(1), device=edge_index.device)
+        else:
+            edge_weight = checked_edge_weight(edge_weight, edge_index.size(1))
+            if edge_weight.device != edge_index.device:
+                raise ValueError(
+                    f"edge_index is on {edge_index.device} and edge_weight on {edge_weight.device}; "
+                    "move both to one device"
+                )
+        if coalesce not in ("sum", "max", "error"):
+            raise ValueError(f"coalesce must be 'sum', 'max' or 'error', got {coalesce!r}")
+        return cls(coalesced(edge_index, edge_weight, num_nodes, coalesce))
+
+    @classmethod
+    def from_dense(cls, matrix: Tensor | Sequence[Sequence[float]]) -> Adjacency:
+        """A graph from a square matrix whose entry [i, j] is the weight of i -> j; zeros are no edges.
+
+        Raises:
+            ValueError: If the matrix is not square or holds NaN or infinite numbers.
+        """
+        matrix = torch.as_tensor(matrix)
+        if matrix.dim() != 2 or matrix.size(0) != matrix.size(1):
+            raise ValueError(f"an adjacency matrix must be square, (N, N), got shape {tuple(matrix.shape)}")
+        edge_index = torch.nonzero(matrix).t()
+        return cls.from_edge_index(edge_index, matrix[edge_index[0], edge_index[1]], num_nodes=matrix.size(0))
+
+    @classmethod
+    def from_scipy(cls, matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Adjacency:
+        """A graph from a square scipy sparse matrix or array; entry [i, j] is the weight of i -> j.
+
+        Stored zeros stay edges of weight 0, as scipy keeps them; duplicates are summed.
+
+        Raises:
+            TypeError: If it is not a scipy sparse matrix.
+            ValueError: If it is not square or holds NaN or infinite numbers.
+        """
+        from gnnkit.graph.convert import edges_from_scipy
+
+        edge_index, edge_weight, num_nodes = edges_from_scipy(matrix)
+        return cls.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
+
+    @classmethod
+    def from_networkx(cls, graph: networkx.Graph[Any], *, weight: str | None = "weight") -> Adjacency:
+        """A graph from networkx; node i is the i-th of ``graph.nodes``.
+
+        An undirected edge becomes two; edges without the attribute ``weight`` weigh 1; several edges
+        of a multigraph are summed.
+        """
+        from gnnkit.graph.convert import edges_from_networkx
+
+        edge_index, edge_weight, num_nodes = edges_from_networkx(graph, weight)
+        return cls.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
+
+    @classmethod
+    def from_data(cls, data: Any) -> Adjacency:
+        """A graph from a PyG ``Data``: its ``edge_index``, and ``edge_weight`` or one-dimensional ``edge_attr``.
+
+        Raises:
+            TypeError: If it has no ``edge_index``.
+            ValueError: If ``edge_attr`` has several columns and there is no ``edge_weight``.
+        """
+        from gnnkit.graph.convert import edges_from_data
+
+        edge_index, edge_weight, num_nodes = edges_from_data(data)
+        return cls.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
+
+    @classmethod
+    def batch(cls, graphs: Sequence[Adjacency]) -> Adjacency:
+        """Several graphs as one of several components: a block-diagonal matrix.
+
+        Raises:
+            TypeError: If one of them is not an ``Adjacency``, or their weights differ in dtype.
+            ValueError: If there are none.
+        """
+        if not graphs:
+            raise ValueError("batch needs at least one graph, got an empty sequence")
+        for graph in graphs:
+            if not isinstance(graph, Adjacency):
+                raise TypeError(f"batch takes Adjacency objects, got {type(graph).__name__}")
+            if graph.dtype != graphs[0].dtype:
+                raise TypeError(f"graphs of a batch must share a dtype, got {graphs[0].dtype} and {graph.dtype}")
+        patterns = [graph._matrix.pattern for graph in graphs]
+        crow, col, nodes, edges = [graphs[0]._matrix.pattern.crow[:1]], [], 0, 0
+        for pattern in patterns:
+            crow.append(pattern.crow[1:] + edges)
+            col.append(pattern.col + nodes)
+            nodes, edges = nodes + pattern.num_rows, edges + pattern.col.numel()
+        values = torch.cat([graph._matrix.values for graph in graphs])
+        return cls(SparseMatrix(Pattern(torch.cat(crow), torch.cat(col), nodes), values))
+
+    # ---- what it is ------------------------------------------------------------------------------
+
+    @property
+    def num_nodes(self) -> int:
+        """How many nodes there are."""
+        return self._matrix.pattern.num_rows
+
+    @property
+    def num_edges(self) -> int:
+        """How many directed edges are stored; an undirected edge counts twice."""
+        return self._matrix.num_entries
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+        return self._matrix.values.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self._matrix.values.device
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether every edge has its reverse of equal weight; False while the weights require gradients."""
+        return self._matrix.symmetric
+
+    @property
+    def is_undirected(self) -> bool:
+        """Whether every edge has its reverse, whatever the weights."""
+
+        def compute() -> bool:
+            transpose = self._matrix.pattern.transpose
+            pattern = self._matrix.pattern
+            return torch.equal(transpose.crow, pattern.crow) and torch.equal(transpose.col, pattern.col)
+
+        return self.is_symmetric or self._keep("undirected", compute)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether any weight differs from 1."""
+        return self._keep("weighted", lambda: bool((self._matrix.values != 1).any()))
+
+    @property
+    def has_negative_weights(self) -> bool:
+        """Whether any weight is below 0."""
+        return self._keep("negative", lambda: bool((self._matrix.values < 0).any()))
+
+    @property
+    def num_self_loops(self) -> int:
+        """How many edges lead from a node to itself."""
+        return self._keep("loops", lambda: int(self_loops.self_loop_entries(self._matrix.pattern).sum()))
+
+    def in_degree(self, *, weighted: bool = False) -> Tensor:
+        """Edges entering each node ``(N)``, int64; or the sum of their weights."""
+        return self._degree(self._matrix.pattern.col, weighted)
+
+    def out_degree(self, *, weighted: bool = False) -> Tensor:
+        """Edges leaving each node ``(N)``, int64; or the sum of their weights."""
+        return self._degree(self._matrix.pattern.row, weighted)
+
+    def _degree(self, index: Tensor, weighted: bool) -> Tensor:
+        if weighted:
+            return normalization.degree(self._matrix.values, index, self.num_nodes).to(self.dtype)
+        return torch.bincount(index, minlength=self.num_nodes)
+
+    # ---- what it becomes -------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Adjacency:
+        """The graph with every edge reversed."""
+        return self if self.is_symmetric else self._keep("transposed", lambda: Adjacency(self._matrix.transposed))
+
+    def with_self_loops(self, weight: float | Tensor = 1.0) -> Adjacency:
+        r"""A + lambda I: a self-loop of ``weight`` on every node that has none.
+
+        A self-loop that exists keeps its weight (PyG's ``add_remaining_self_loops``).
+
+        Args:
+            weight: lambda; a tensor of one number may carry a gradient.
+
+        Raises:
+            ValueError: If lambda is NaN, infinite, or a tensor of several numbers.
+        """
+        if isinstance(weight, Tensor):
+            if weight.numel() != 1:
+                raise ValueError(f"a self-loop weight is one number, got shape {tuple(weight.shape)}")
+            if weight.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(weight):
+                return Adjacency(self_loops.with_remaining_self_loops(self._matrix, weight))
+            weight = float(weight)
+        number = float(weight)
+        if number != number or number in (float("inf"), float("-inf")):
+            raise ValueError(f"a self-loop weight must be finite, got {number}")
+
+        def compute() -> Adjacency:
+            return Adjacency(self_loops.with_remaining_self_loops(self._matrix, number))
+
+        return self._keep(("loops", number), compute)
+
+    def normalized(self, kind: Literal["sym", "row", "column"] = "sym") -> Adjacency:
+        """The graph with normalised weights; self-loops are not added here.
+
+        ``"sym"``: D^-1/2 A D^-1/2 with in-degrees at both ends, as in PyG; ``"row"``: the weights entering
+        each node sum to 1 (mean aggregation); ``"column"``: the weights leaving each node sum to 1. A node
+        of degree 0 contributes 0.
+
+        Raises:
+            ValueError: If there is no such normalisation, or a weight is negative.
+        """
+        normalization.checked_kind(kind)
+        if self.has_negative_weights:
+            lowest = float(self._matrix.values.detach().min())
+            raise ValueError(
+                f"{kind} normalisation needs non-negative weights, but the smallest is {lowest:g}; take their "
+                "absolute value, or pass normalize=False to use the weights as they are"
+            )
+        return self._keep(("normalized", kind), lambda: Adjacency(normalization.normalized(self._matrix, kind)))
+
+    def subgraph(self, nodes: Tensor | Sequence[int]) -> Adjacency:
+        """The edges among ``nodes``, renumbered in the order given; weights stay as they are.
+
+        Args:
+            nodes: Distinct node ids, or a boolean mask.
+
+        Raises:
+            ValueError: If an id is not a node or occurs twice.
+        """
+        ids = checked_node_ids(cast(Tensor, nodes), self.num_nodes).to(self.device)
+        position = torch.full((self.num_nodes,), -1, dtype=torch.int64, device=self.device)
+        position[ids] = torch.arange(ids.numel(), device=self.device)
+        if ids.numel() and int((position >= 0).sum()) != ids.numel():
+            repeated = int(ids[torch.nonzero(torch.bincount(ids, minlength=self.num_nodes)[ids] > 1)[0]])
+            raise ValueError(f"nodes holds {repeated} twice; a subgraph takes each node once: pass nodes.unique()")
+        edge_index, edge_weight = self.to_edge_index()
+        source, target = position[edge_index[0]], position[edge_index[1]]
+        inside = (source >= 0) & (target >= 0)
+        kept = torch.stack([source[inside], target[inside]])
+        return Adjacency(coalesced(kept, edge_weight[inside], ids.numel(), "sum"))
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
+    ) -> Adjacency:
+        """The graph on another device, or with weights of another dtype; itself if nothing changes."""
+        pattern, values = self._matrix.pattern, self._matrix.values
+        if dtype is not None and not dtype.is_floating_point:
+            raise TypeError(f"weights need a floating-point dtype, got {dtype}")
+        moved = values.to(device=device, dtype=dtype, non_blocking=non_blocking)
+        if moved is values:
+            return self
+        if moved.device != values.device:
+            crow = pattern.crow.to(device, non_blocking=non_blocking)
+            col = pattern.col.to(device, non_blocking=non_blocking)
+            pattern = Pattern(crow, col, pattern.num_cols)
+        return Adjacency(SparseMatrix(pattern, moved))
+
+    def pin_memory(self) -> Adjacency:
+        """A copy in page-locked memory, from which transfers to a GPU are fast."""
+        pattern = self._matrix.pattern
+        pinned = Pattern(pattern.crow.pin_memory(), pattern.col.pin_memory(), pattern.num_cols)
+        return Adjacency(SparseMatrix(pinned, self._matrix.values.pin_memory()))
+
+    # ---- the product -----------------------------------------------------------------------------
+
+    def propagate(self, x: Tensor) -> Tensor:
+        """Message passing: out[t] = sum over edges s -> t of w_st x[s], that is A^T x.
+
+        Args:
+            x: Node features, dense, or a two-dimensional sparse tensor; the result is dense.
+
+        Shapes:
+            - **x, output:** :math:`(*, N, F)`
+
+        Raises:
+            ValueError: If there is not one row of ``x`` per node.
+            TypeError: If the dtypes of ``x`` and the weights differ.
+        """
+        return self._product(x, self._matrix.t_matmul)
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        """The matrix product A x: out[i] = sum over edges i -> j of w_ij x[j]."""
+        return self._product(x, self._matrix.matmul)
+
+    def _product(self, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"node features must be a torch.Tensor, got {type(x).__name__}")
+        if x.dim() < 2 or x.size(-2) != self.num_nodes:
+            raise ValueError(
+                f"node features must have shape (*, {self.num_nodes}, F), one row per node, got {tuple(x.shape)}"
+            )
+        if x.layout != torch.strided:
+            x = x.to_dense()
+        if x.dtype != self.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"node features are {x.dtype} and the graph's weights {self.dtype}; "
+                f"use adjacency.to(dtype={x.dtype}) or convert the features"
+            )
+        if x.dim() == 2:
+            return product(x)
+        nodes_first = x.movedim(-2, 0)
+        result = product(nodes_first.reshape(self.num_nodes, -1))
+        return result.view(nodes_first.shape).movedim(0, -2)
+
+    # ---- as something else -----------------------------------------------------------------------
+
+    def to_edge_index(self) -> tuple[Tensor, Tensor]:
+        """PyG's ``(edge_index, edge_weight)``, sorted by source, then target."""
+        pattern = self._matrix.pattern
+        return torch.stack([pattern.row, pattern.col]), self._matrix.values
+
+    def to_dense(self) -> Tensor:
+        """The matrix ``(N, N)`` whose entry [i, j] is the weight of i -> j."""
+        return self._matrix.to_dense()
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """A scipy CSR array with entry [i, j] the weight of i -> j; a copy."""
+        from gnnkit.graph.convert import to_scipy
+
+        return to_scipy(self)
+
+    def to_networkx(self) -> networkx.DiGraph[int]:
+        """A networkx ``DiGraph`` of nodes 0..N-1 with the attribute ``weight`` on each edge."""
+        from gnnkit.graph.convert import to_networkx
+
+        return to_networkx(self)
+
+    def _out_csr(self) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
+        """``(indptr, indices)`` of the edges leaving each node, as numpy views on the CPU."""
+        pattern = self._matrix.pattern
+        return pattern.crow.cpu().numpy(), pattern.col.cpu().numpy()
+
+    def _in_csr(self) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
+        """``(indptr, indices)`` of the edges entering each node, as numpy views on the CPU."""
+        if self.is_symmetric:
+            return self._out_csr()
+        transpose = self._matrix.pattern.transpose
+        return transpose.crow.cpu().numpy(), transpose.col.cpu().numpy()
+
+    # ---- the object ------------------------------------------------------------------------------
+
+    def _keep(self, key: object, compute: Callable[[], Kept]) -> Kept:
+        """What ``compute`` gives, kept with this graph unless gradients must flow through the weights."""
+        if self._matrix.values.requires_grad:
+            return compute()
+        if key not in self._kept:
+            while len(self._kept) >= _MAX_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = off_tape(compute)
+        return cast(Kept, self._kept[key])
+
+    def __repr__(self) -> str:
+        extra = "" if self.device.type == "cpu" else f", device='{self.device}'"
+        extra += "" if self.dtype == torch.float32 else f", dtype={self.dtype}"
+        return f"Adjacency(num_nodes={self.num_nodes}, num_edges={self.num_edges}{extra})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tensors only: what was derived is computed anew where it is needed.
+        pattern = self._matrix.pattern
+        return _from_csr, (pattern.crow, pattern.col, self._matrix.values.detach())
+
+    def __copy__(self) -> Adjacency:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Adjacency:
+        pattern = self._matrix.pattern
+        copied = Pattern(pattern.crow.clone(), pattern.col.clone(), pattern.num_cols)
+        result = Adjacency(SparseMatrix(copied, self._matrix.values.detach().clone()))
+        memo[id(self)] = result
+        return result
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an Adjacency never changes, so {name!r} cannot be set; make a new one instead")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"an Adjacency never changes, so {name!r} cannot be deleted")
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("Adjacency is final; hold one in your class instead of inheriting from it")
+
+
+def _from_csr(crow: Tensor, col: Tensor, values: Tensor) -> Adjacency:
+    return Adjacency(SparseMatrix(Pattern(crow, col, crow.numel() - 1), values))

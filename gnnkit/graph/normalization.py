@@ -1,0 +1,63 @@
+"""Normalised weights: symmetric, by row, by column.
+
+``sym`` is D^-1/2 A D^-1/2 of Kipf & Welling, ICLR 2017, https://arxiv.org/abs/1609.02907,
+with in-degrees at both ends, as PyG does for directed graphs.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gnnkit.graph.sparse import SparseMatrix
+
+Normalization = Literal["sym", "row", "column"]
+
+
+def checked_kind(kind: str) -> str:
+    """The normalisation's name.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if kind not in get_args(Normalization):
+        raise ValueError(f"normalisation must be one of {', '.join(get_args(Normalization))}, got {kind!r}")
+    return kind
+
+
+def normalized(matrix: SparseMatrix, kind: str) -> SparseMatrix:
+    """``matrix``, whose entry [s, t] weighs the edge s -> t, with its weights normalised.
+
+    Args:
+        matrix: Square, with non-negative weights.
+        kind: ``"sym"``, w_st / sqrt(d_s d_t); ``"row"``, w_st / d_t, so that the weights entering each
+            node sum to 1; ``"column"``, w_st / (weights leaving s). d is the weighted in-degree. Nodes
+            of degree 0 keep weights of 0.
+    """
+    row, col, values = matrix.pattern.row, matrix.pattern.col, matrix.values
+    entering = degree(values, col, matrix.pattern.num_cols)
+    if kind == "sym":
+        scale = _power(entering, -0.5)
+        # The product of both scales first: it commutes, so a symmetric graph stays symmetric to the last bit.
+        factor = scale[row] * scale[col]
+    elif kind == "row":
+        factor = _power(entering, -1.0)[col]
+    else:
+        factor = _power(degree(values, row, matrix.pattern.num_rows), -1.0)[row]
+    result = (values.to(factor.dtype) * factor).to(values.dtype)
+    known = kind == "sym" and not result.requires_grad and matrix.symmetric
+    return SparseMatrix(matrix.pattern, result, symmetric=True if known else None)
+
+
+def degree(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Sum of the values per index; half dtypes are summed in float32."""
+    wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    return wide.new_zeros(size).index_add(0, index, wide)
+
+
+def _power(degrees: Tensor, exponent: float) -> Tensor:
+    # A degree of 0 is replaced before the power, so that no infinity enters the gradient either.
+    positive = degrees > 0
+    return torch.where(positive, torch.where(positive, degrees, 1.0).pow(exponent), 0.0)

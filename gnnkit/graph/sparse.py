@@ -1,0 +1,355 @@
+"""The one sparse product of the code base, y = M x, with M in CSR form.
+
+``SparseMatrix`` is a rectangular matrix: a pattern that never changes, and one value per
+entry. ``Adjacency`` is its square public form. The product is an ``autograd.Function`` over
+plain tensors, whose backward is the same Function on the transpose, so it differentiates
+any number of times; a mapped (``torch.vmap``) feature dimension becomes more columns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+_HALF = (torch.float16, torch.bfloat16)
+
+with warnings.catch_warnings():
+    # torch says once per process that CSR is in beta: nothing a caller of ours can act on.
+    warnings.simplefilter("ignore", UserWarning)
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
+
+
+class Transpose(NamedTuple):
+    """The transposed pattern; entry e of it is entry ``order[e]`` of the original."""
+
+    crow: Tensor
+    col: Tensor
+    order: Tensor
+    inverse: Tensor  # entry e of the original is entry inverse[e] of the transpose
+
+
+class Pattern:
+    """Where a matrix has entries: ``crow`` (num_rows + 1) and ``col`` (num_entries), int64, rows in order."""
+
+    def __init__(self, crow: Tensor, col: Tensor, num_cols: int) -> None:
+        self.crow, self.col = crow, col
+        self.num_rows, self.num_cols = crow.numel() - 1, num_cols
+
+    @cached_property
+    def row(self) -> Tensor:
+        """The row of every entry."""
+        return off_tape(lambda: expand_rows(self.crow, self.col.numel()))
+
+    @cached_property
+    def transpose(self) -> Transpose:
+        """The pattern by columns; a stable sort, so rows stay in order within a column."""
+        return off_tape(lambda: transpose_csr(self.crow, self.col, self.num_cols))
+
+
+def off_tape(compute: Callable[[], Result]) -> Result:
+    """Compute what is kept for later: without gradients and never as inference tensors."""
+    with torch.inference_mode(False), torch.no_grad():
+        return compute()
+
+
+def expand_rows(crow: Tensor, num_entries: int) -> Tensor:
+    """Row id of every entry, from row pointers."""
+    rows = torch.arange(crow.numel() - 1, device=crow.device)
+    return torch.repeat_interleave(rows, crow.diff(), output_size=num_entries)
+
+
+def row_pointers(rows: Tensor, num_rows: int) -> Tensor:
+    """CSR row pointers (num_rows + 1) of entries in any order."""
+    crow = torch.zeros(num_rows + 1, dtype=torch.int64, device=rows.device)
+    torch.cumsum(torch.bincount(rows, minlength=num_rows), 0, out=crow[1:])
+    return crow
+
+
+def transpose_csr(crow: Tensor, col: Tensor, num_cols: int) -> Transpose:
+    """CSR of the transpose, with the permutations between both orders of the entries."""
+    order = torch.sort(col, stable=True).indices
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(order.numel(), device=order.device)
+    return Transpose(row_pointers(col, num_cols), expand_rows(crow, col.numel())[order], order, inverse)
+
+
+class SparseMatrix:
+    """An immutable rectangular matrix: a pattern and the value of every entry.
+
+    Args:
+        pattern: Where the entries are.
+        values: One value per entry, ``(num_entries)``.
+        symmetric: Known to equal its transpose, pattern and values; found on first need when omitted.
+    """
+
+    def __init__(self, pattern: Pattern, values: Tensor, *, symmetric: bool | None = None) -> None:
+        self.pattern, self.values = pattern, values
+        if symmetric is not None:
+            self.__dict__["symmetric"] = symmetric
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor) -> SparseMatrix:
+        """The matrix of a two-dimensional sparse tensor of torch, CSR, CSC or COO."""
+        if tensor.layout != torch.sparse_csr:
+            # COO is summed over duplicates on the way, as torch itself reads it.
+            tensor = (tensor.coalesce() if tensor.layout == torch.sparse_coo else tensor).to_sparse_csr()
+        crow, col = tensor.crow_indices().long(), tensor.col_indices().long()
+        return cls(Pattern(crow, col, tensor.size(1)), tensor.values())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.pattern.num_rows, self.pattern.num_cols
+
+    @property
+    def num_entries(self) -> int:
+        """How many entries are stored."""
+        return self.pattern.col.numel()
+
+    @cached_property
+    def symmetric(self) -> bool:
+        """Whether the matrix equals its transpose; False where values carry gradients."""
+        pattern = self.pattern
+        if pattern.num_rows != pattern.num_cols or self.values.requires_grad:
+            return False
+        # A cheap look first: in- and out-degrees differ in nearly every directed graph.
+        if not torch.equal(row_pointers(pattern.col, pattern.num_cols), pattern.crow):
+            return False
+        transpose = pattern.transpose
+        same_pattern = torch.equal(transpose.col, pattern.col)
+        return same_pattern and torch.equal(self.values[transpose.order], self.values)
+
+    @cached_property
+    def transposed_values(self) -> Tensor | None:
+        """Values in the transpose's order; None where they carry gradients and may not be kept."""
+        if self.values.requires_grad:
+            return None
+        if self.symmetric:
+            return self.values
+        return off_tape(lambda: self.values[self.pattern.transpose.order])
+
+    @property
+    def transposed(self) -> SparseMatrix:
+        """The transpose as a matrix of its own."""
+        if self.symmetric:
+            return self
+        transpose = self.pattern.transpose
+        values = self.transposed_values
+        if values is None:
+            values = self.values[transpose.order]
+        return SparseMatrix(Pattern(transpose.crow, transpose.col, self.pattern.num_rows), values)
+
+    def with_values(self, values: Tensor) -> SparseMatrix:
+        """The same pattern with other values."""
+        return SparseMatrix(self.pattern, values)
+
+    def matmul(self, x: Tensor) -> Tensor:
+        """M x for ``x`` of shape ``(num_cols, F)``."""
+        pattern = self.pattern
+        needs_transpose = torch.is_grad_enabled() and x.requires_grad
+        if not needs_transpose:
+            return sparse_product(self.values, x, pattern.crow, pattern.col)
+        if self.symmetric:
+            itself = pattern.crow, pattern.col, self.values
+            return sparse_product(self.values, x, pattern.crow, pattern.col, *itself)
+        t = pattern.transpose
+        kept = self.transposed_values
+        return sparse_product(self.values, x, pattern.crow, pattern.col, t.crow, t.col, kept, t.order)
+
+    def t_matmul(self, x: Tensor) -> Tensor:
+        """M^T x for ``x`` of shape ``(num_rows, F)``."""
+        if self.symmetric:
+            return self.matmul(x)
+        pattern, t = self.pattern, self.pattern.transpose
+        kept = self.transposed_values
+        values = self.values[t.order] if kept is None else kept
+        back = None if kept is None else self.values
+        return sparse_product(values, x, t.crow, t.col, pattern.crow, pattern.col, back, t.inverse)
+
+    def to_dense(self) -> Tensor:
+        """The dense matrix, duplicates summed."""
+        flat = self.pattern.row * self.pattern.num_cols + self.pattern.col
+        dense = self.values.new_zeros(self.pattern.num_rows * self.pattern.num_cols)
+        return dense.index_add(0, flat, self.values).view(self.shape)
+
+
+# Operators of their own, so that torch.compile takes them whole. Declared through define/impl:
+# custom_op's wrapper would cost as much time as the product itself on a small graph.
+_SCHEMA = "(Tensor crow, Tensor col, Tensor {}, Tensor {}) -> Tensor"
+_TAGS = (torch.Tag.pt2_compliant_tag,)
+torch.library.define("gnnkit::csr_product", _SCHEMA.format("values", "x"), tags=_TAGS)
+torch.library.define("gnnkit::csr_sampled_product", _SCHEMA.format("left", "right"), tags=_TAGS)
+
+
+@torch.library.impl("gnnkit::csr_product", "CompositeExplicitAutograd")
+def _csr_product(crow: Tensor, col: Tensor, values: Tensor, x: Tensor) -> Tensor:
+    """Sum over each row's entries of value times x[col]: (R + 1), (E), (E), (C, F) -> (R, F)."""
+    num_rows = crow.numel() - 1
+    if x.numel() == 0 or col.numel() == 0:
+        return x.new_zeros(num_rows, x.size(1))
+    dtype = x.dtype
+    if dtype in _HALF and x.device.type == "cpu":  # torch has no half product of this kind on the CPU
+        x, values = x.float(), values.float()
+    matrix = torch.sparse_csr_tensor(crow, col, values, (num_rows, x.size(0)), check_invariants=False)
+    return (matrix @ x).to(dtype)
+
+
+@torch.library.register_fake("gnnkit::csr_product")  # type: ignore[untyped-decorator]
+def _(crow: Tensor, col: Tensor, values: Tensor, x: Tensor) -> Tensor:
+    return x.new_empty(crow.shape[0] - 1, x.shape[1])
+
+
+@torch.library.impl("gnnkit::csr_sampled_product", "CompositeExplicitAutograd")
+def _csr_sampled_product(crow: Tensor, col: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """The dot product of left[row] and right[col] for every entry: (R + 1), (E), (R, F), (C, F) -> (E)."""
+    if col.numel() == 0 or left.size(1) == 0:
+        return left.new_zeros(col.numel())
+    dtype = left.dtype
+    if dtype in _HALF:
+        left, right = left.float(), right.float()
+    zeros = left.new_zeros(col.numel())
+    pattern = torch.sparse_csr_tensor(crow, col, zeros, (left.size(0), right.size(0)), check_invariants=False)
+    return cast(Tensor, torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0)).values().to(dtype)
+
+
+@torch.library.register_fake("gnnkit::csr_sampled_product")  # type: ignore[untyped-decorator]
+def _(crow: Tensor, col: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    return left.new_empty(col.shape[0])
+
+
+_product_op = torch.ops.gnnkit.csr_product.default
+_sampled_product_op = torch.ops.gnnkit.csr_sampled_product.default
+
+
+def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    """``function.apply``, minus a signature inspection (30 us a call) that only transforms need."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return cast(Tensor, function.apply(*args))  # type: ignore[no-untyped-call]
+    return cast(Tensor, super(torch.autograd.Function, function).apply(*args))  # type: ignore[misc]
+
+
+def sparse_product(
+    values: Tensor,
+    x: Tensor,
+    crow: Tensor,
+    col: Tensor,
+    t_crow: Tensor | None = None,
+    t_col: Tensor | None = None,
+    t_values: Tensor | None = None,
+    t_order: Tensor | None = None,
+) -> Tensor:
+    """M x as a function of plain tensors.
+
+    ``t_values`` are the values in the transpose's order, kept from earlier, or None where
+    ``values`` carry gradients: then the backward takes ``values[t_order]``. Without the
+    transpose's tensors the backward finds them itself, correct but slower.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        # A sum over neighbours accumulates, so it belongs to what autocast keeps in float32.
+        with torch.autocast(x.device.type, enabled=False):
+            kept = None if t_values is None else t_values.float()
+            return sparse_product(values.float(), x.float(), crow, col, t_crow, t_col, kept, t_order)
+    return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        values: Tensor,
+        x: Tensor,
+        crow: Tensor,
+        col: Tensor,
+        t_crow: Tensor | None,
+        t_col: Tensor | None,
+        t_values: Tensor | None,
+        t_order: Tensor | None,
+    ) -> Tensor:
+        return cast(Tensor, _product_op(crow, col, values, x.contiguous()))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        values, x, *structure = inputs
+        # x is needed only for the gradient of the values: without one its memory is free to go.
+        ctx.save_for_backward(values, x if ctx.needs_input_grad[0] else None, *structure)
+        ctx.num_cols = x.shape[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        values, x, crow, col, t_crow, t_col, t_values, t_order = ctx.saved_tensors
+        grad_values = grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_values = sampled_product(grad, x, crow, col)
+        if ctx.needs_input_grad[1]:
+            if t_crow is None:
+                t_crow, t_col, t_order, _ = transpose_csr(crow, col, ctx.num_cols)
+            if t_values is None:
+                back: tuple[Tensor | None, Tensor | None] = None, _inverse(t_order)
+                t_values = values[t_order]
+            else:
+                back = values, None
+            grad_x = sparse_product(t_values, grad, t_crow, t_col, crow, col, *back)
+        return grad_values, grad_x, None, None, None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        values_dim, x_dim, *other_dims = in_dims
+        if values_dim is None and x_dim is not None and all(dim is None for dim in other_dims):
+            values, x, *structure = args
+            # (C, F, V) as (C, F V): mapped features are more columns of the same product.
+            columns = x.movedim(x_dim, -1)
+            product = sparse_product(values, columns.reshape(columns.size(0), -1), *structure)
+            return product.view(-1, *columns.shape[1:]), 2
+        return _looped(info.batch_size, in_dims, args, sparse_product), 0
+
+
+def _inverse(order: Tensor) -> Tensor:
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(order.numel(), device=order.device)
+    return inverse
+
+
+def sampled_product(left: Tensor, right: Tensor, crow: Tensor, col: Tensor) -> Tensor:
+    """left[row] . right[col] for every entry of a pattern: the gradient of the product's values."""
+    return _apply(_SampledProduct, left, right, crow, col)
+
+
+class _SampledProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(left: Tensor, right: Tensor, crow: Tensor, col: Tensor) -> Tensor:
+        return cast(Tensor, _sampled_product_op(crow, col, left.contiguous(), right.contiguous()))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        left, right, crow, col = ctx.saved_tensors
+        grad_left = grad_right = None
+        if ctx.needs_input_grad[0]:
+            grad_left = sparse_product(grad, right, crow, col)
+        if ctx.needs_input_grad[1]:
+            t_crow, t_col, order, inverse = transpose_csr(crow, col, right.size(0))
+            grad_right = sparse_product(grad[order], left, t_crow, t_col, crow, col, None, inverse)
+        return grad_left, grad_right, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        return _looped(info.batch_size, in_dims, args, sampled_product), 0
+
+
+def _looped(
+    size: int, in_dims: tuple[int | None, ...], args: tuple[Any, ...], function: Callable[..., Tensor]
+) -> Tensor:
+    """The vmap rule of last resort: one call per mapped element."""
+    calls = (
+        [arg if dim is None else arg.select(dim, index) for arg, dim in zip(args, in_dims, strict=True)]
+        for index in range(size)
+    )
+    return torch.stack([function(*call) for call in calls])

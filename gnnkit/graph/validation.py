@@ -1,0 +1,103 @@
+"""What an edge list must be before it becomes a graph: checked once, at the boundary."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def checked_edge_index(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """``edge_index`` as int64 ``(2, num_edges)`` with every id in ``0 .. num_nodes - 1``.
+
+    Raises:
+        TypeError: If it is not a tensor, or its dtype is not an integer's.
+        ValueError: If its shape is wrong or an id is not a node.
+    """
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(f"edge_index must be a torch.Tensor, got {type(edge_index).__name__}")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        fix = (
+            "pass edge_index.t() if the edges are stored one per row"
+            if edge_index.dim() == 2 and edge_index.size(1) == 2
+            else "row 0 holds sources, row 1 targets"
+        )
+        raise ValueError(f"edge_index must have shape (2, num_edges), got {tuple(edge_index.shape)}; {fix}")
+    if edge_index.dtype.is_floating_point or edge_index.dtype.is_complex or edge_index.dtype == torch.bool:
+        raise TypeError(f"edge_index must hold integers, got {edge_index.dtype}; convert with .long()")
+    edge_index = edge_index.long()
+    if edge_index.numel():
+        low, high = (int(bound) for bound in torch.aminmax(edge_index))
+        if low < 0 or high >= num_nodes:
+            bad = low if low < 0 else high
+            raise ValueError(
+                f"edge_index holds the node id {bad}, but ids must lie in 0..{num_nodes - 1} "
+                f"(num_nodes={num_nodes}); pass the right num_nodes or renumber the nodes"
+            )
+    return edge_index
+
+
+def checked_edge_weight(edge_weight: Tensor, num_edges: int) -> Tensor:
+    """One finite floating-point weight per edge; integers become the default dtype.
+
+    Raises:
+        TypeError: If it is not a tensor, or is complex.
+        ValueError: If the shape is not ``(num_edges)``, or a weight is NaN or infinite.
+    """
+    if not isinstance(edge_weight, Tensor):
+        raise TypeError(f"edge_weight must be a torch.Tensor, got {type(edge_weight).__name__}")
+    if edge_weight.shape != (num_edges,):
+        raise ValueError(
+            f"edge_weight must have shape ({num_edges},), one number per edge, got {tuple(edge_weight.shape)}; "
+            "features of several numbers per edge belong to a layer's edge_attr"
+        )
+    if edge_weight.dtype.is_complex:
+        raise TypeError(f"edge_weight must be real, got {edge_weight.dtype}; pass .abs() or .real")
+    if not edge_weight.dtype.is_floating_point:
+        edge_weight = edge_weight.to(torch.get_default_dtype())
+    finite = torch.isfinite(edge_weight)
+    if not bool(finite.all()):
+        edge = int(torch.nonzero(~finite)[0])
+        raise ValueError(
+            f"edge_weight[{edge}] is {float(edge_weight[edge])}; weights must be finite: drop or repair that edge"
+        )
+    return edge_weight
+
+
+def checked_num_nodes(num_nodes: int) -> int:
+    """``num_nodes`` as a non-negative int.
+
+    Raises:
+        TypeError: If it is not a whole number.
+        ValueError: If it is negative.
+    """
+    if isinstance(num_nodes, bool) or not hasattr(num_nodes, "__index__"):
+        raise TypeError(f"num_nodes must be a whole number, got {num_nodes!r}")
+    if num_nodes < 0:
+        raise ValueError(f"num_nodes must be 0 or more, got {num_nodes}")
+    return int(num_nodes)
+
+
+def checked_node_ids(nodes: Tensor | list[int] | int, num_nodes: int, *, name: str = "nodes") -> Tensor:
+    """Node ids, or a boolean mask over the nodes, as a one-dimensional int64 tensor.
+
+    Raises:
+        TypeError: If the ids are not integers.
+        ValueError: If an id is not a node, or a mask has the wrong length.
+    """
+    ids = torch.as_tensor(nodes)
+    if ids.dtype == torch.bool:
+        if ids.shape != (num_nodes,):
+            raise ValueError(f"a mask of {name} must have shape ({num_nodes},), got {tuple(ids.shape)}")
+        return torch.nonzero(ids).view(-1)
+    if ids.numel() == 0:
+        return torch.empty(0, dtype=torch.int64, device=ids.device)
+    if ids.dtype.is_floating_point or ids.dtype.is_complex:
+        raise TypeError(f"{name} must be integers, got {ids.dtype}; convert with .long()")
+    if ids.dim() > 1:
+        raise ValueError(f"{name} must be one id or a one-dimensional tensor of them, got shape {tuple(ids.shape)}")
+    ids = ids.long().view(-1)
+    low, high = (int(bound) for bound in torch.aminmax(ids))
+    if low < 0 or high >= num_nodes:
+        bad = low if low < 0 else high
+        raise ValueError(f"{name} holds {bad}, which is not a node of this graph: ids are 0..{num_nodes - 1}")
+    return ids
