@@ -1,0 +1,26 @@
+from recurrent.cells import (
+    GRUCell,
+    HiddenState,
+    LSTMCell,
+    LSTMState,
+    MinGRUCell,
+    PhasedLSTMCell,
+    PhasedLSTMState,
+    RNNCell,
+    lstm_update,
+)
+from recurrent.unroll import unroll, unroll_states
+
+__all__ = [
+    "GRUCell",
+    "HiddenState",
+    "LSTMCell",
+    "LSTMState",
+    "MinGRUCell",
+    "PhasedLSTMCell",
+    "PhasedLSTMState",
+    "RNNCell",
+    "lstm_update",
+    "unroll",
+    "unroll_states",
+]

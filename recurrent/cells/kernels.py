@@ -1,0 +1,65 @@
+"""torch's fused recurrent kernels, called for one layer and one direction.
+
+These are what ``torch.nn.RNN``, ``LSTM`` and ``GRU`` call. Ragged batches are packed, so
+that padding is neither computed nor seen: it may hold anything, NaN included.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from recurrent.cells.cell import StateT, map_state
+
+Kernel = Callable[..., Any]
+
+
+def run_kernel(
+    kernel: Kernel, inputs: Tensor, state: StateT, weights: Sequence[Tensor], lengths: Tensor | None
+) -> tuple[Tensor, StateT]:
+    r"""All steps of one layer in one kernel call.
+
+    Args:
+        kernel: ``torch.rnn_tanh``, ``torch.rnn_relu``, ``torch.lstm`` or ``torch.gru``.
+        inputs: Padded sequences.
+        state: State before the first step.
+        weights: ``weight_ih, weight_hh, bias_ih, bias_hh``.
+        lengths: Steps of each sequence; all T when omitted. A sequence of length 0 keeps its state.
+
+    Shapes:
+        - **inputs:** :math:`(B, T, input\_size)`
+        - **output:** :math:`(B, T, hidden\_size)`, zeros after each length, and the last state
+    """
+    if lengths is None:
+        outputs, *last = kernel(inputs, _kernel_state(state), weights, *_options(), True)
+        return outputs, _plain_state(state, last)
+    # The kernels know no empty sequence: it runs one step, which is then taken back.
+    packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+    ordered = map_state(lambda field: field.index_select(0, packed.sorted_indices), state)
+    data, *last = kernel(packed.data, packed.batch_sizes, _kernel_state(ordered), weights, *_options())
+    packed = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+    outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=inputs.size(1))
+    final = map_state(lambda field: field.index_select(0, packed.unsorted_indices), _plain_state(state, last))
+    if bool((lengths > 0).all()):
+        return outputs, final
+    empty = (lengths == 0).unsqueeze(-1)
+    final = map_state(lambda before, after: torch.where(empty, before, after), state, final)
+    return outputs.masked_fill(empty.unsqueeze(-1), 0), final
+
+
+def _options() -> tuple[bool, int, float, bool, bool]:
+    """has_biases, num_layers, dropout, train, bidirectional."""
+    # cuDNN keeps what the backward needs only under train=True, whatever the module's mode is.
+    return True, 1, 0.0, torch.is_grad_enabled(), False
+
+
+def _kernel_state(state: tuple[Tensor, ...]) -> Tensor | list[Tensor]:
+    fields = [field.unsqueeze(0).contiguous() for field in state]  # the kernels' layer axis
+    return fields[0] if len(fields) == 1 else fields
+
+
+def _plain_state(state: StateT, fields: Sequence[Tensor]) -> StateT:
+    remaining = iter(fields)
+    return map_state(lambda _: next(remaining).squeeze(0), state)
