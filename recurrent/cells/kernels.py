@@ -35,16 +35,19 @@ def run_kernel(
     if lengths is None:
         outputs, *last = kernel(inputs, _kernel_state(state), weights, *_options(), True)
         return outputs, _plain_state(state, last)
-    # The kernels know no empty sequence: it runs one step, which is then taken back.
-    packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+    lengths = lengths.cpu()  # where packing wants them
+    empty = (lengths == 0).to(inputs.device).unsqueeze(-1) if bool((lengths == 0).any()) else None
+    if empty is not None:
+        # The kernels know no empty sequence: it reads one step of zeros, which is then taken back.
+        inputs = inputs.masked_fill(empty.unsqueeze(-1), 0)
+    packed = pack_padded_sequence(inputs, lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
     ordered = map_state(lambda field: field.index_select(0, packed.sorted_indices), state)
     data, *last = kernel(packed.data, packed.batch_sizes, _kernel_state(ordered), weights, *_options())
     packed = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
     outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=inputs.size(1))
     final = map_state(lambda field: field.index_select(0, packed.unsorted_indices), _plain_state(state, last))
-    if bool((lengths > 0).all()):
+    if empty is None:
         return outputs, final
-    empty = (lengths == 0).unsqueeze(-1)
     final = map_state(lambda before, after: torch.where(empty, before, after), state, final)
     return outputs.masked_fill(empty.unsqueeze(-1), 0), final
 
