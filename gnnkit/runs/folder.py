@@ -1,0 +1,256 @@
+"""A run folder: everything one training job leaves behind, and what resuming it needs.
+
+runs/gcn-cora-001/
+run.json        what this folder is: format version, kind of job, environment
+config.toml     every setting, resolved
+metrics.csv     one row per evaluation
+checkpoint.pt   model, optimiser and random state
+summary.json    the result
+report.md, *.png
+seed-0/ ...     for several runs: one such folder each, below one summary.json
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from gnnkit.errors import FileFormatError, RunError
+from gnnkit.runs.checkpoint import load_checkpoint, save_checkpoint
+from gnnkit.runs.config import read_config, write_config
+from gnnkit.runs.files import is_temporary, read_json, remove_temporary_files, write_json
+from gnnkit.runs.lock import LOCK_NAME, FolderLock
+
+FORMAT = "gnnkit run"
+FORMAT_VERSION = 1
+
+ConfigT = TypeVar("ConfigT")
+
+
+class RunFolder:
+    """One run's folder; made by `create`, `resume`, `create_or_resume` (locked) or `open` (to read).
+
+    Use it as a context manager, or call `close`: that releases the lock.
+
+    Attributes:
+        path: The folder.
+        kind: The kind of job (``"nodes"``, ``"sequence"``, ...), as its creator named it.
+        environment: Versions, threads, device, machine, as recorded at creation.
+    """
+
+    def __init__(self, path: Path, record: Mapping[str, Any], lock: FolderLock | None) -> None:
+        self.path = path
+        self.kind = str(record["kind"])
+        self.environment: dict[str, Any] = dict(record["environment"])
+        self._lock = lock
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        kind: str,
+        name: str = "run",
+        root: str | os.PathLike[str] = "runs",
+        environment: Mapping[str, Any] | None = None,
+    ) -> RunFolder:
+        """A new run folder, locked: ``path``, or ``root/name-001`` and onwards when that is None.
+
+        ``environment`` is `gnnkit.runs.environment`'s record.
+
+        Raises:
+            RunError: If ``path`` holds anything already (nothing is ever overwritten), or another
+                process is just creating it.
+            OSError: If the folder cannot be made.
+        """
+        folder = _numbered_folder(Path(root), name) if path is None else _named_folder(Path(path))
+        lock = FolderLock(folder)
+        try:
+            _refuse_unless_empty(folder)  # again, now that nobody else can fill it
+            remove_temporary_files(folder)
+            record = {
+                "format": FORMAT,
+                "version": FORMAT_VERSION,
+                "kind": kind,
+                "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "environment": dict(environment or {}),
+            }
+            write_json(folder / "run.json", record)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder, record, lock)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """An existing run folder, to read from: not locked, so a run in progress can be looked at.
+
+        Raises:
+            RunError: If it is not a run folder, or its format is not known here.
+        """
+        folder = Path(path)
+        return cls(folder, _read_record(folder), lock=None)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """An existing run folder, locked, to go on writing; what a killed process left half-written is removed.
+
+        Raises:
+            RunError: As `open`; also if another process is at work in it.
+        """
+        folder = Path(path)
+        _read_record(folder)
+        lock = FolderLock(folder)
+        try:
+            remove_temporary_files(folder)
+            return cls(folder, _read_record(folder), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def create_or_resume(
+        cls, path: str | os.PathLike[str], *, kind: str, environment: Mapping[str, Any] | None = None
+    ) -> RunFolder:
+        """`resume` where there is a run, else `create`: for the seeds of a run of many that was interrupted."""
+        if (Path(path) / "run.json").exists():
+            return cls.resume(path)
+        return cls.create(path, kind=kind, environment=environment)
+
+    def close(self) -> None:
+        """Release the lock, if this folder holds one."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r}, kind={self.kind!r})"
+
+    # Where things are.
+
+    @property
+    def metrics_path(self) -> Path:
+        """``metrics.csv``, for `MetricsLog` and `read_metrics`."""
+        return self.path / "metrics.csv"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """``checkpoint.pt``."""
+        return self.path / "checkpoint.pt"
+
+    def seed_path(self, seed: int) -> Path:
+        """The folder of one seed below this one."""
+        return self.path / f"seed-{seed}"
+
+    def seed_paths(self) -> list[Path]:
+        """The folders of the seeds begun so far, by number; empty for a single run."""
+        found = {
+            int(match[1]): entry
+            for entry in self.path.iterdir()
+            if (match := re.fullmatch(r"seed-([0-9]{1,18})", entry.name)) and (entry / "run.json").is_file()
+        }
+        return [found[seed] for seed in sorted(found)]
+
+    # What it holds.
+
+    def write_config(self, config: Any) -> None:
+        """Write a configuration dataclass as ``config.toml``."""
+        write_config(self.path / "config.toml", config)
+
+    def read_config(self, cls: type[ConfigT]) -> ConfigT:
+        """``config.toml`` as a ``cls``. Raises FileFormatError, or RunError where it is missing."""
+        path = self.path / "config.toml"
+        if not path.exists():
+            raise RunError(f"the run folder {self.path} has no config.toml: it ended before training began")
+        return read_config(path, cls)
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Replace ``checkpoint.pt``, atomically; see `gnnkit.runs.save_checkpoint`."""
+        save_checkpoint(self.checkpoint_path, state)
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The state last saved, or None if the run ended before its first checkpoint."""
+        try:
+            return load_checkpoint(self.checkpoint_path)
+        except FileNotFoundError:
+            return None
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json`` (NaN becomes null)."""
+        write_json(self.path / "summary.json", dict(summary))
+
+    def read_summary(self) -> dict[str, Any] | None:
+        """``summary.json``, or None if the run has not finished."""
+        try:
+            return read_json(self.path / "summary.json")
+        except FileNotFoundError:
+            return None
+
+
+def _numbered_folder(root: Path, name: str) -> Path:
+    """Make and return ``root/name-NNN``, one above the highest number there."""
+    # A name may come from a data set's path: what is not plain becomes a dash.
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "run"
+    root.mkdir(parents=True, exist_ok=True)
+    pattern = re.compile(re.escape(plain) + r"-([0-9]{3,9})")
+    taken = [int(match[1]) for entry in root.iterdir() if (match := pattern.fullmatch(entry.name))]
+    number = max(taken, default=0)
+    while True:
+        number += 1
+        folder = root / f"{plain}-{number:03d}"
+        try:
+            folder.mkdir()  # fails for all but one of two processes asking at once
+        except FileExistsError:
+            continue
+        return folder
+
+
+def _named_folder(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file, so it cannot be a run folder; choose another folder with --out")
+    path.mkdir(parents=True, exist_ok=True)
+    _refuse_unless_empty(path)
+    return path
+
+
+def _refuse_unless_empty(folder: Path) -> None:
+    # What a process killed during creation leaves (its lock, a temporary file) is not content.
+    content = [entry for entry in folder.iterdir() if entry.name != LOCK_NAME and not is_temporary(entry)]
+    if content:
+        raise RunError(
+            f"the folder {folder} exists and is not empty, and a run never overwrites one; "
+            "continue that run with --resume, or choose another folder with --out"
+        )
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    try:
+        record = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        why = "it has no run.json" if folder.is_dir() else "there is no such folder"
+        raise RunError(f"{folder} is not a run folder ({why}); give the folder that a training run printed") from None
+    except FileFormatError as error:
+        raise RunError(f"the run folder {folder} is damaged: {error}") from error
+    if record.get("format") != FORMAT:
+        raise RunError(f"{path} says format {record.get('format')!r}, not {FORMAT!r}: not a run folder of gnnkit")
+    if record.get("version") != FORMAT_VERSION:
+        raise RunError(
+            f"{folder} has run format {record.get('version')!r}; this gnnkit reads format {FORMAT_VERSION}: "
+            "use the gnnkit that wrote it (run.json names its version), or train again into another folder"
+        )
+    if not isinstance(record.get("kind"), str) or not isinstance(record.get("environment"), dict):
+        raise RunError(f"the run folder {folder} is damaged: {path} lacks the kind of run or its environment")
+    return record
