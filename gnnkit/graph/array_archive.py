@@ -70,9 +70,7 @@ class _Archive:
     def integers(self, name: str, dimensions: int = 1) -> NDArray[np.int64]:
         values = self.array(name)
         if values.dtype.kind not in "iu" or values.ndim != dimensions:
-            self.fail(
-                f"{name!r} must be integers in {dimensions} dimension(s), got {values.dtype} {values.shape}"
-            )
+            self.fail(f"{name!r} must be integers in {dimensions} dimension(s), got {values.dtype} {values.shape}")
         if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
             self.fail(f"{name!r} holds {values.max()}, which no id can be")
         return values.astype(np.int64)
@@ -138,12 +136,7 @@ def _scipy_layout(archive: _Archive) -> EdgeTable:
         source, target = first, second
     else:
         # Damaged index arrays crash compiled code, so they are checked here.
-        if (
-            second.size != num_nodes + 1
-            or second[0] != 0
-            or second[-1] != first.size
-            or (np.diff(second) < 0).any()
-        ):
+        if second.size != num_nodes + 1 or second[0] != 0 or second[-1] != first.size or (np.diff(second) < 0).any():
             archive.fail(f"'indptr' must rise from 0 to {first.size} in {num_nodes + 1} steps")
         walked = np.repeat(np.arange(num_nodes), np.diff(second))
         source, target = (walked, first) if kind == "csr" else (first, walked)
@@ -181,6 +174,4 @@ def _checked_table(
 
 def _listed(names: Iterable[str]) -> str:
     shown = sorted(names)
-    return (
-        ", ".join(name[:40] for name in shown[:8]) + (", ..." if len(shown) > 8 else "") if shown else "none"
-    )
+    return ", ".join(name[:40] for name in shown[:8]) + (", ..." if len(shown) > 8 else "") if shown else "none"

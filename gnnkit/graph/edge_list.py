@@ -123,9 +123,7 @@ class _EdgeListReader:
         for name in (source, target):
             if name not in self.number_of:
                 if self.form.delimiter is None and name[-1] in ",;":
-                    problem = (
-                        f"{name!r} ends with {name[-1]!r}; if that separates columns, pass it as delimiter"
-                    )
+                    problem = f"{name!r} ends with {name[-1]!r}; if that separates columns, pass it as delimiter"
                     raise FileFormatError(self.path, problem, line=line, text=text)
                 self.number_of[name] = len(self.number_of)
         self.source.append(self.number_of[source])
@@ -266,6 +264,4 @@ def read_node_names(path: Path, comments: tuple[str, ...]) -> list[str]:
     Raises:
         FileFormatError: If it is not a text file in UTF-8.
     """
-    return [
-        name for _, text in numbered_lines(path) if (name := text.strip()) and not name.startswith(comments)
-    ]
+    return [name for _, text in numbered_lines(path) if (name := text.strip()) and not name.startswith(comments)]

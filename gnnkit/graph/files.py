@@ -107,9 +107,7 @@ def read_graph(
         "nodes": nodes, "num_nodes": num_nodes, "delimiter": delimiter, "header": header, "weighted": weighted
     }.items():  # fmt: skip
         if value is not None:
-            raise ValueError(
-                f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}"
-            )
+            raise ValueError(f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}")
     if ending == ".graphml":
         from gnnkit.graph.graphml import read_graphml
 

@@ -157,9 +157,7 @@ def read_graphml(path: Path) -> tuple[EdgeTable, bool]:
     for first, second, _, line in reader.edges:
         if first not in reader.row_of or second not in reader.row_of:
             unknown = first if first not in reader.row_of else second
-            raise FileFormatError(
-                path, f"an edge names the node {unknown[:80]!r}, which is not there", line=line
-            )
+            raise FileFormatError(path, f"an edge names the node {unknown[:80]!r}, which is not there", line=line)
     ends = np.asarray(
         [(reader.row_of[s], reader.row_of[t]) for s, t, *_ in reader.edges],
         dtype=np.int64,

@@ -66,9 +66,7 @@ def _preamble(stream: BinaryIO, form: EdgeListFormat) -> tuple[int, bytes]:
         blank = not text.strip() or text.lstrip().startswith(form.comments)
         if not blank:
             plain = '"' not in text and raw.isascii() and b"\x00" not in raw
-            if not (
-                header_may_come and plain and (form.header or is_header(split_cells(text, form.delimiter)))
-            ):
+            if not (header_may_come and plain and (form.header or is_header(split_cells(text, form.delimiter)))):
                 return passed, raw
             header_may_come = False
         elif not raw.isascii() or b"\x00" in raw or len(raw) > MAX_LINE_BYTES:
@@ -153,9 +151,7 @@ def _whole_numbers(
     return np.where(negative, -value, value)
 
 
-def _numbers(
-    text: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
+def _numbers(text: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """The finite decimal numbers that stand at these places; ``None`` if one is none."""
     width = int((end - start).max())
     if width > 32:

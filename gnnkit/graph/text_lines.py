@@ -34,7 +34,7 @@ def unpack_limit(packed_size: int) -> int:
 class _Unpacking(io.RawIOBase):
     """A gzip stream whose faults name the file and whose length is bounded."""
 
-    def __init__(self, path: Path, packed: BinaryIO) -> None:
+    def __init__(self, path: Path, packed: io.FileIO) -> None:
         self._path = path
         self._stream = gzip.GzipFile(fileobj=packed, mode="rb")
         self._left = unpack_limit(path.stat().st_size)
@@ -67,11 +67,11 @@ def open_unpacked(path: Path) -> Iterator[BinaryIO]:
         FileFormatError: While reading, if the gzip stream is damaged or unpacks to more than
             :func:`unpack_limit`.
     """
-    with path.open("rb") as packed:
+    with path.open("rb", buffering=0) as packed:
         is_gzip = packed.read(2) == _GZIP_MAGIC or path.suffix.lower() == ".gz"
         packed.seek(0)
         # Seeking is never needed behind the first bytes, so the cast to BinaryIO holds.
-        stream = io.BufferedReader(_Unpacking(path, packed) if is_gzip else packed.raw, 1 << 17)
+        stream = io.BufferedReader(_Unpacking(path, packed) if is_gzip else packed, 1 << 17)
         if stream.peek(3)[:3] == _BYTE_ORDER_MARK:
             stream.read(3)
         yield cast("BinaryIO", stream)
@@ -86,10 +86,7 @@ def decoded(path: Path, raw: bytes, line: int) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        problem = (
-            f"not UTF-8 at byte {error.start + 1} of the line (0x{raw[error.start]:02x}); "
-            "save the file as UTF-8"
-        )
+        problem = f"not UTF-8 at byte {error.start + 1} of the line (0x{raw[error.start]:02x}); save the file as UTF-8"
         raise FileFormatError(path, problem, line=line, text=raw.decode("utf-8", "replace")) from error
     if "\x00" in text:
         problem = f"NUL at byte {raw.index(0) + 1} of the line; this is not a text file in UTF-8"

@@ -37,9 +37,7 @@ def write_graph(graph: Adjacency, path: str | Path, node_names: Sequence[str] | 
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise ValueError(f"cannot write {path.name!r}: its ending is none of {', '.join(WRITABLE_ENDINGS)}")
-    if node_names is not None and (
-        len(node_names) != graph.num_nodes or len(set(node_names)) != graph.num_nodes
-    ):
+    if node_names is not None and (len(node_names) != graph.num_nodes or len(set(node_names)) != graph.num_nodes):
         raise ValueError(
             f"node_names must be {graph.num_nodes} different names, got {len(node_names)}, "
             f"{len(set(node_names))} of them different"
