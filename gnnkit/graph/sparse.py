@@ -79,6 +79,16 @@ def transpose_csr(crow: Tensor, col: Tensor, num_cols: int) -> Transpose:
     return Transpose(row_pointers(col, num_cols), expand_rows(crow, col.numel())[order], order, inverse)
 
 
+def entries_of_rows(crow: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The entries of chosen rows, row by row in the order given: ``(position in rows, entry)``."""
+    counts = crow[rows + 1] - crow[rows]
+    position = torch.repeat_interleave(torch.arange(rows.numel(), device=rows.device), counts)
+    # Entry ids count up by one within a row and start at its pointer.
+    start = torch.cumsum(counts, 0) - counts
+    entry = torch.arange(position.numel(), device=rows.device) + (crow[rows] - start)[position]
+    return position, entry
+
+
 class SparseMatrix:
     """An immutable rectangular matrix: a pattern and the value of every entry.
 
@@ -148,6 +158,20 @@ class SparseMatrix:
     def with_values(self, values: Tensor) -> SparseMatrix:
         """The same pattern with other values."""
         return SparseMatrix(self.pattern, values)
+
+    def select_rows(self, rows: Tensor) -> SparseMatrix:
+        """The matrix of chosen rows, in the order given."""
+        position, entry = entries_of_rows(self.pattern.crow, rows)
+        pattern = Pattern(row_pointers(position, rows.numel()), self.pattern.col[entry], self.pattern.num_cols)
+        return SparseMatrix(pattern, self.values[entry])
+
+    def to(self, device: torch.device | str) -> SparseMatrix:
+        """The matrix on another device."""
+        pattern = self.pattern
+        if self.values.device == torch.device(device):
+            return self
+        moved = Pattern(pattern.crow.to(device), pattern.col.to(device), pattern.num_cols)
+        return SparseMatrix(moved, self.values.to(device))
 
     def matmul(self, x: Tensor) -> Tensor:
         """M x for ``x`` of shape ``(num_cols, F)``."""

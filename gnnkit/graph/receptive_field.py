@@ -1,0 +1,194 @@
+"""Which nodes a layer can see: the L-hop field of messages arriving at given nodes.
+
+An L-layer network's output at a node depends on the nodes within L hops of it, against the edges'
+direction. A training step therefore needs only the field of the labelled nodes: one :class:`Block`
+per layer, a rectangular slice of the full graph, normalised by the full graph's degrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.sparse import Pattern, SparseMatrix, entries_of_rows, off_tape, row_pointers
+from gnnkit.graph.validation import checked_node_ids
+
+
+class Block:
+    """One layer's slice of a graph: every edge that enters ``target_ids``, from ``source_ids``.
+
+    The targets come first among the sources, so a layer that needs a node's own row finds it in
+    ``x[:num_targets]``.
+
+    Args:
+        graph: The full graph; degrees and weights are its own.
+        source_ids: Nodes whose features go in, ``(S)``.
+        target_ids: Nodes whose features come out, ``(T)``; the first T of ``source_ids``.
+    """
+
+    def __init__(self, graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> None:
+        self.graph, self.source_ids, self.target_ids = graph, source_ids, target_ids
+        self._kept: dict[int, tuple[Adjacency, SparseMatrix]] = {}
+
+    @property
+    def num_sources(self) -> int:
+        """How many rows go in."""
+        return self.source_ids.numel()
+
+    @property
+    def num_targets(self) -> int:
+        """How many rows come out."""
+        return self.target_ids.numel()
+
+    def restrict(self, full: Adjacency) -> SparseMatrix:
+        """The rows entering the targets of ``full``, a weighted form of this block's graph.
+
+        Returns:
+            A matrix ``(num_targets, num_sources)`` whose product with the sources' rows gives the
+            targets' rows of ``full.propagate``; kept while its weights carry no gradients.
+        """
+        known = self._kept.get(id(full))
+        if known is not None:
+            return known[1]
+        pattern, entry = off_tape(lambda: self._slice(full))
+        matrix = SparseMatrix(pattern, full._matrix.values[entry], symmetric=False)
+        if not matrix.values.requires_grad:
+            # The entry holds the graph too, so that its id cannot come to mean another one.
+            self._kept = {id(full): (full, matrix)}
+        return matrix
+
+    def _slice(self, full: Adjacency) -> tuple[Pattern, Tensor]:
+        matrix = full._matrix
+        if matrix.symmetric:
+            crow, col, order = matrix.pattern.crow, matrix.pattern.col, None
+        else:
+            crow, col, order, _ = matrix.pattern.transpose
+        target, entry = entries_of_rows(crow, self.target_ids)
+        position = torch.full((full.num_nodes,), -1, dtype=torch.int64, device=full.device)
+        position[self.source_ids] = torch.arange(self.num_sources, device=full.device)
+        source = position[col[entry]]
+        if source.numel() and int(source.min()) < 0:
+            raise ValueError("a block's sources must hold every node with an edge into its targets")
+        sort = torch.sort(target * self.num_sources + source).indices
+        entry = entry[sort]
+        pattern = Pattern(row_pointers(target, self.num_targets), source[sort], self.num_sources)
+        return pattern, entry if order is None else order[entry]
+
+    def __repr__(self) -> str:
+        return f"Block({self.num_sources} -> {self.num_targets} of {self.graph.num_nodes} nodes)"
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The nodes that an L-layer network needs for the rows of ``targets``.
+
+    Attributes:
+        graph: The full graph.
+        targets: The nodes asked for, ``(S)``.
+        nodes: Every node within L hops, nearest first, the targets in front, ``(M)``.
+        hops: Each one's hop distance to the nearest target, along the edges, ``(M)``.
+        num_layers: L.
+    """
+
+    graph: Adjacency
+    targets: Tensor
+    nodes: Tensor
+    hops: Tensor
+    num_layers: int
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many nodes lie within 0, 1, ..., L hops."""
+        counts = torch.bincount(self.hops, minlength=self.num_layers + 1)
+        return [int(size) for size in torch.cumsum(counts, 0)]
+
+    @property
+    def fractions(self) -> list[float]:
+        """The share of the graph within 0, 1, ..., L hops."""
+        return [size / max(self.graph.num_nodes, 1) for size in self.sizes]
+
+    @cached_property
+    def adjacency(self) -> Adjacency:
+        """The edges among ``nodes``, renumbered in their order; degrees are those of this smaller graph."""
+        return self.graph.subgraph(self.nodes)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """One block per layer, the first layer's first; the last one's targets are ``targets``."""
+        sizes = self.sizes
+        return [
+            Block(self.graph, self.nodes[: sizes[hop + 1]], self.nodes[: sizes[hop]])
+            for hop in reversed(range(self.num_layers))
+        ]
+
+
+def receptive_field(graph: Adjacency, nodes: Tensor | Sequence[int] | int, num_layers: int) -> ReceptiveField:
+    r"""The nodes within ``num_layers`` hops of messages arriving at ``nodes``, with their hop.
+
+    Messages travel along edges, so the field grows against them: the sources of the edges into
+    ``nodes``, then the sources of the edges into those.
+
+    Args:
+        graph: Directed edges, source to target.
+        nodes: Distinct node ids, or a boolean mask.
+        num_layers: How many hops, 0 or more.
+
+    Raises:
+        ValueError: If an id is not a node or occurs twice, or ``num_layers`` is negative.
+
+    Example:
+        >>> chain = Adjacency.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 3]]), num_nodes=5)
+        >>> field = receptive_field(chain, torch.tensor([3]), num_layers=2)
+        >>> field.nodes.tolist(), field.hops.tolist(), field.sizes
+        ([3, 2, 1], [0, 1, 2], [1, 2, 3])
+    """
+    if num_layers < 0:
+        raise ValueError(f"num_layers must be 0 or more, got {num_layers}")
+    targets = checked_node_ids(torch.as_tensor(nodes), graph.num_nodes).to(graph.device)
+    crow, col = _entering(graph)
+    hop_of = torch.full((graph.num_nodes,), -1, dtype=torch.int64, device=graph.device)
+    hop_of[targets] = 0
+    if int((hop_of == 0).sum()) != targets.numel():
+        raise ValueError(f"nodes holds an id twice ({targets.numel()} ids, fewer distinct); pass nodes.unique()")
+    found, frontier = [targets], targets
+    for hop in range(1, num_layers + 1):
+        _, entry = entries_of_rows(crow, frontier)
+        neighbours = col[entry]
+        hop_of[neighbours[hop_of[neighbours] < 0]] = hop
+        frontier = torch.nonzero(hop_of == hop).view(-1)
+        found.append(frontier)
+    reached = torch.cat(found)
+    return ReceptiveField(graph, targets, reached, hop_of[reached], num_layers)
+
+
+def _entering(graph: Adjacency) -> tuple[Tensor, Tensor]:
+    pattern = graph._matrix.pattern
+    if graph.is_symmetric:
+        return pattern.crow, pattern.col
+    return pattern.transpose.crow, pattern.transpose.col
+
+
+def layers_needed(graph: Adjacency, source: int | None = None, target: int | None = None) -> int:
+    """How many layers before ``source`` can influence ``target``: their hop distance.
+
+    Without a pair, the diameter: the layers after which every node can have influenced every other.
+
+    Raises:
+        ValueError: If only one of the two is given, an id is not a node, or no path leads there (a
+            number of layers that would do does not exist).
+    """
+    from gnnkit.graph import hops
+
+    if (source is None) != (target is None):
+        raise ValueError(f"layers_needed takes both a source and a target or neither, got {source} and {target}")
+    if source is None or target is None:
+        return hops.diameter(graph)
+    distance = hops.hop_count(graph, source, target)
+    if distance < 0:
+        raise ValueError(f"no path leads from {source} to {target}: no number of layers carries a message there")
+    return distance

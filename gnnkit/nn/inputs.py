@@ -1,0 +1,87 @@
+"""What a layer is called with: PyG's arguments, taken to the few forms that the mathematics uses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.receptive_field import Block
+from gnnkit.graph.sparse import SparseMatrix
+
+Graph = Adjacency | Block
+
+
+def as_graph(
+    edge_index: Adjacency | Block | Tensor, edge_weight: Tensor | None, *, num_nodes: int, dtype: torch.dtype
+) -> Graph:
+    """The graph a layer sends messages along; a raw ``edge_index`` is converted anew at each call.
+
+    Raises:
+        TypeError: If it is neither a graph nor an edge list.
+        ValueError: If it does not fit the number of nodes, or weights come beside a graph that has its own.
+    """
+    if isinstance(edge_index, Adjacency | Block):
+        if edge_weight is not None:
+            raise ValueError(
+                "edge_weight was given beside a graph that holds its own weights; make the graph with them: "
+                "Adjacency.from_edge_index(edge_index, edge_weight, num_nodes=...)"
+            )
+        expected = edge_index.num_sources if isinstance(edge_index, Block) else edge_index.num_nodes
+        if expected != num_nodes:
+            raise ValueError(f"the graph has {expected} nodes but the features have {num_nodes} rows")
+        return edge_index
+    if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
+        kind = type(edge_index).__name__ if not isinstance(edge_index, Tensor) else f"a {edge_index.layout} tensor"
+        raise TypeError(
+            f"edge_index must be an Adjacency or a dense tensor of shape (2, num_edges), got {kind}; "
+            "Adjacency.from_scipy and from_dense read matrices"
+        )
+    if edge_weight is None:
+        edge_weight = torch.ones(edge_index.size(-1), dtype=dtype, device=edge_index.device)
+    return Adjacency.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
+
+
+def as_features(x: Tensor | SparseMatrix, in_channels: int) -> Tensor | SparseMatrix:
+    """Node features, dense ``(*, N, F)`` or sparse ``(N, F)``.
+
+    Raises:
+        TypeError: If they are no tensor of floating-point numbers.
+        ValueError: If the last dimension is not ``in_channels``.
+    """
+    if not isinstance(x, Tensor | SparseMatrix):
+        raise TypeError(f"node features must be a torch.Tensor, got {type(x).__name__}")
+    if len(x.shape) < 2 or x.shape[-1] != in_channels:
+        raise ValueError(
+            f"node features must have shape (*, num_nodes, {in_channels}), in_channels={in_channels}, "
+            f"got {tuple(x.shape)}"
+        )
+    if isinstance(x, SparseMatrix):
+        return x
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"node features must be floating-point, got {x.dtype}; convert with .float()")
+    return x if x.layout == torch.strided else SparseMatrix.from_tensor(x)
+
+
+def transform(x: Tensor | SparseMatrix, weight: Tensor) -> Tensor:
+    """Compute x W^T without a bias, for dense and for sparse features; ``weight`` as ``torch.nn.Linear`` holds it."""
+    if isinstance(x, SparseMatrix):
+        return x.matmul(weight.t())
+    return torch.nn.functional.linear(x, weight)
+
+
+def propagate(graph: Graph, full: Adjacency, x: Tensor) -> Tensor:
+    """Messages along ``full``, a weighted form of the graph, or along the block's slice of it."""
+    if isinstance(graph, Adjacency):
+        return full.propagate(x)
+    matrix = graph.restrict(full)
+    if x.dim() == 2:
+        return matrix.matmul(x)
+    nodes_first = x.movedim(-2, 0)
+    product = matrix.matmul(nodes_first.reshape(nodes_first.size(0), -1))
+    return product.view(-1, *nodes_first.shape[1:]).movedim(0, -2)
+
+
+def full_graph(graph: Graph) -> Adjacency:
+    """The graph itself, or the one a block was cut from."""
+    return graph if isinstance(graph, Adjacency) else graph.graph
