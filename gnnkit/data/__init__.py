@@ -1,0 +1,28 @@
+"""Data sets: by name, from a user's files, from PyG; splits; downloads."""
+
+from gnnkit.data.arrays import identity_features, row_normalized
+from gnnkit.data.datasets import load_dataset
+from gnnkit.data.download import DownloadError, FileStatus, download_dataset, verify_dataset
+from gnnkit.data.node_data import NodeData
+from gnnkit.data.registry import DATASETS, DatasetInfo, data_root, dataset_info
+from gnnkit.data.splits import Split, random_split, stratified_split
+from gnnkit.data.user_graph import read_node_data
+
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "DownloadError",
+    "FileStatus",
+    "NodeData",
+    "Split",
+    "data_root",
+    "dataset_info",
+    "download_dataset",
+    "identity_features",
+    "load_dataset",
+    "random_split",
+    "read_node_data",
+    "row_normalized",
+    "stratified_split",
+    "verify_dataset",
+]

@@ -75,13 +75,11 @@ def array_from_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...
     return np.frombuffer(buffer, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def checked_csr(
-    path: Path, data: Array, indices: Array, indptr: Array, shape: tuple[int, int]
-) -> sp.csr_array:
+def checked_csr(path: Path, data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_array:
     """A canonical float32 CSR matrix: columns sorted, duplicates summed as scipy's ``todense`` sums them.
 
     Raises:
-        FileFormatError: If the three arrays are no CSR matrix of this shape, or a value is not finite.
+        FileFormatError: If the three arrays are no CSR matrix of this shape, or a value is negative or not finite.
     """
     rows, columns = shape
     for name, array in (("data", data), ("indices", indices), ("indptr", indptr)):
@@ -108,6 +106,8 @@ def checked_csr(
     finite = np.isfinite(values)
     if not finite.all():
         raise FileFormatError(path, f"entry {int(finite.argmin())} of the matrix is {data[finite.argmin()]}")
+    if len(values) and values.min() < 0:
+        raise FileFormatError(path, f"entry {int(values.argmin())} of the matrix is negative: {values.min()}")
     matrix = sp.csr_array((values, indices.astype(np.int64), indptr.astype(np.int64)), shape=shape)
     matrix.sum_duplicates()
     return matrix

@@ -54,9 +54,7 @@ def read_coauthor_amazon(path: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> 
         )
     labels = arrays["labels"]
     if labels.shape != (num_nodes,) or labels.dtype.kind not in "iu" or num_nodes == 0:
-        raise FileFormatError(
-            path, f"labels must be {num_nodes} whole numbers, got {labels.dtype} {labels.shape}"
-        )
+        raise FileFormatError(path, f"labels must be {num_nodes} whole numbers, got {labels.dtype} {labels.shape}")
     # A class with no node at all still takes a weight in every model, so their number is bounded too.
     if not 0 <= int(labels.min()) <= int(labels.max()) < num_nodes:
         raise FileFormatError(path, f"labels run from {labels.min()} to {labels.max()}")
@@ -72,9 +70,7 @@ def read_coauthor_amazon(path: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> 
 def _matrix(path: Path, arrays: dict[str, Array], name: str) -> sp.csr_array:
     shape = arrays[f"{name}_shape"]
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
-        raise FileFormatError(
-            path, f"{name}_shape must be two whole numbers, got {shape.dtype} {shape.shape}"
-        )
+        raise FileFormatError(path, f"{name}_shape must be two whole numbers, got {shape.dtype} {shape.shape}")
     data, indices, indptr = (arrays[f"{name}_{part}"] for part in _CSR[:3])
     return checked_csr(path, data, indices, indptr, (int(shape[0]), int(shape[1])))
 

@@ -66,9 +66,7 @@ def read_planetoid(folder: Path, name: str, *, num_val: int = 500) -> PlanetoidA
     y, ty, ally = (_read_labels(path[part]) for part in ("y", "ty", "ally"))
     for part, labels, features in (("y", y, x), ("ty", ty, tx), ("ally", ally, allx)):
         if labels.shape[0] != features.shape[0]:
-            raise FileFormatError(
-                path[part], f"labels {labels.shape[0]} nodes, but {features.shape[0]} have features"
-            )
+            raise FileFormatError(path[part], f"labels {labels.shape[0]} nodes, but {features.shape[0]} have features")
         if labels.shape[1] != ally.shape[1] or features.shape[1] != allx.shape[1]:
             raise FileFormatError(path[part], "has other numbers of classes or features than ally and allx")
     test = _read_test_index(path["test.index"], first=allx.shape[0], count=tx.shape[0])
@@ -76,9 +74,7 @@ def read_planetoid(folder: Path, name: str, *, num_val: int = 500) -> PlanetoidA
     edge_index = _read_graph(path["graph"], num_nodes)
     num_train = y.shape[0]
     if num_train + num_val > allx.shape[0]:
-        problem = (
-            f"{num_train} training and {num_val} validation nodes, but {allx.shape[0]} outside the test set"
-        )
+        problem = f"{num_train} training and {num_val} validation nodes, but {allx.shape[0]} outside the test set"
         raise FileFormatError(path["y"], problem)
     labels = np.zeros(num_nodes, np.int64)
     labels[: len(ally)] = ally.argmax(axis=1)

@@ -1,0 +1,188 @@
+"""Tables of features and labels: one node a row, its name first or, without names, in the nodes' order.
+
+Commas separate the columns of ``.csv``, tabs those of ``.tsv``, white space those of any other file;
+each may be gzipped. Blank lines and lines that begin with ``#`` or ``%`` are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gnnkit.errors import FileFormatError
+from gnnkit.graph.edge_list import sorted_names, split_cells
+from gnnkit.graph.files import DEFAULT_COMMENTS, file_ending
+from gnnkit.graph.text_lines import numbered_lines
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"\d{1,100}", re.ASCII)
+_NODE_TITLES = {"node", "nodes", "name", "id", "node_id", "nodeid"}
+_LABEL_TITLES = {"label", "labels", "class", "target", "y"}
+_UNKNOWN = {"", "?"}
+
+
+class FeatureTable(NamedTuple):
+    """``first`` is each row's first cell, a name or a number; ``rest`` the other columns, ``(rows, F)``.
+
+    ``lines`` are the lines the rows stand in.
+    """
+
+    path: Path
+    first: list[str]
+    rest: npt.NDArray[np.float32]
+    lines: list[int]
+
+    def has_names(self, node_names: set[str]) -> bool:
+        """Whether the first column names nodes rather than being a feature.
+
+        It does if a cell is no number, or if all are different whole numbers and every node of the
+        graph is among them; a feature hardly ever looks like that.
+        """
+        if self.rest.shape[1] == 0:
+            return False
+        if not all(map(_NUMBER.fullmatch, self.first)):
+            return True
+        distinct = set(self.first)
+        return (
+            len(distinct) == len(self.first)
+            and all(map(_WHOLE_NUMBER.fullmatch, self.first))
+            and node_names <= distinct
+        )
+
+    def values(self) -> npt.NDArray[np.float32]:
+        """Every column as a feature, for a table without names."""
+        column = [_number(self.path, cell, line) for cell, line in zip(self.first, self.lines, strict=True)]
+        return np.concatenate([np.array(column, np.float32)[:, None], self.rest], axis=1)
+
+
+class LabelTable(NamedTuple):
+    """The label of each row, -1 where unknown; ``names`` is None for a table without names."""
+
+    path: Path
+    names: list[str] | None
+    y: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    lines: list[int]
+
+
+def read_features(path: Path) -> FeatureTable:
+    """Read a table of numbers; a first line without any number behind its first cell holds titles.
+
+    Raises:
+        FileFormatError: At a cell that is not a finite number or a row of another length than the first.
+    """
+    first: list[str] = []
+    rows: list[npt.NDArray[np.float32]] = []
+    lines: list[int] = []
+    beginning = True
+    for line, cells, text in _rows(path):
+        # The only cell of a line is a title, too, if it stands on top and is no number.
+        behind = cells[1:] or cells
+        if beginning and not any(_NUMBER.fullmatch(cell) for cell in behind):
+            beginning = False
+            continue
+        beginning = False
+        first.append(cells[0])
+        rows.append(_numbers(path, cells[1:], line, text))
+        lines.append(line)
+    if not rows:
+        raise FileFormatError(path, "no row of features")
+    return FeatureTable(path, first, np.stack(rows), lines)
+
+
+def read_labels(path: Path) -> LabelTable:
+    """Read a table of one label per node: ``name label``, or a label per line in the nodes' order.
+
+    Labels are whole numbers or words; classes are numbered in their sorted order. An empty cell or
+    ``?`` is a label that is not known. Titles such as ``node,label`` are passed over.
+
+    Raises:
+        FileFormatError: At a row with more than two columns, or with another number than the first.
+    """
+    names: list[str] = []
+    labels: list[str] = []
+    lines: list[int] = []
+    columns = 1
+    for line, cells, text in _rows(path):
+        columns = len(cells)
+        if columns > 2:
+            problem = f"{columns} columns where a label has 1, or 2 with its node's name"
+            raise FileFormatError(path, problem, line=line, text=text)
+        if not labels and _is_title(cells):
+            continue
+        names.append(cells[0])
+        labels.append(cells[-1])
+        lines.append(line)
+    if not labels:
+        raise FileFormatError(path, "no row of labels")
+    class_names = tuple(sorted_names(set(labels) - _UNKNOWN))
+    number_of = {label: number for number, label in enumerate(class_names)}
+    y = np.array([number_of.get(label, -1) for label in labels], dtype=np.int64)
+    return LabelTable(path, names if columns == 2 else None, y, class_names, lines)
+
+
+def row_of_each_name(path: Path, names: list[str], lines: list[int]) -> dict[str, int]:
+    """The row that each name stands in.
+
+    Raises:
+        FileFormatError: At a name that is empty or stands there twice.
+    """
+    rows: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if not name:
+            raise FileFormatError(path, "a node without a name", line=lines[row])
+        if name in rows:
+            problem = f"the node of line {lines[rows[name]]} again"
+            raise FileFormatError(path, problem, line=lines[row], text=name)
+        rows[name] = row
+    return rows
+
+
+def _is_title(cells: list[str]) -> bool:
+    titles = [cell.lower() for cell in cells]
+    return titles[-1] in _LABEL_TITLES and (len(titles) == 1 or titles[0] in _NODE_TITLES)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """Yield line number, cells and text of each row, all with as many cells as the first."""
+    delimiter = _DELIMITERS.get(file_ending(path))
+    columns = None
+    for line, text in numbered_lines(path):
+        if not text.strip() or text.lstrip().startswith(DEFAULT_COMMENTS):
+            continue
+        try:
+            cells = split_cells(text, delimiter)
+        except csv.Error as error:
+            raise FileFormatError(path, f"broken quotes ({error})", line=line, text=text) from error
+        if columns is not None and len(cells) != columns:
+            problem = f"{len(cells)} columns where the first row has {columns}"
+            raise FileFormatError(path, problem, line=line, text=text)
+        columns = len(cells)
+        yield line, [cell.strip() for cell in cells], text
+
+
+def _numbers(path: Path, cells: list[str], line: int, text: str) -> npt.NDArray[np.float32]:
+    try:
+        # float() also takes "1_000", "nan" and digits of other scripts; such lines go cell by cell.
+        plain = text.isascii() and "_" not in text
+        row = np.array(list(map(float, cells)) if plain else [], dtype=np.float64)
+    except ValueError:
+        plain = False
+    if not plain or not (np.abs(row) <= np.finfo(np.float32).max).all():
+        row = np.array([_number(path, cell, line) for cell in cells], dtype=np.float64)
+    return row.astype(np.float32)
+
+
+def _number(path: Path, cell: str, line: int) -> float:
+    value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
+    if not abs(value) <= np.finfo(np.float32).max:
+        raise FileFormatError(path, "not a finite number", line=line, text=cell)
+    return value
