@@ -62,14 +62,6 @@ class DatasetInfo:
         """Names of the files that ``folder`` has not."""
         return [file.name for file in self.files if not (folder / file.name).exists()]
 
-    def folder_in(self, root: Path) -> Path:
-        """The one of these folders that has most of the files, the first on ties."""
-        return min(self.folders(root), key=lambda folder: len(self.missing_from(folder)))
-
-    def missing_from(self, folder: Path) -> list[str]:
-        """Names of the files that ``folder`` has not."""
-        return [file.name for file in self.files if not (folder / file.name).exists()]
-
 
 # fmt: off
 _PLANETOID_SHA256: dict[str, str | None] = {
