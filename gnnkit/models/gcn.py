@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -33,6 +33,8 @@ class GCN(nn.Module):
         dropout: Probability of dropping a number that goes into a layer, while training.
         conv: Further arguments of every :class:`~gnnkit.nn.GCNConv`, such as ``self_loop_weight``.
     """
+
+    takes_blocks: ClassVar[bool] = True
 
     def __init__(
         self,
