@@ -84,9 +84,7 @@ def unroll_states(
     return [state for _, state in _steps(cell, inputs, state, times)]
 
 
-def _steps(
-    cell: Cell[StateT], inputs: Tensor, state: StateT, times: Tensor | None
-) -> Iterator[tuple[Tensor, StateT]]:
+def _steps(cell: Cell[StateT], inputs: Tensor, state: StateT, times: Tensor | None) -> Iterator[tuple[Tensor, StateT]]:
     time_major = inputs.transpose(0, 1)
     step: Callable[[Any, StateT], tuple[Tensor, StateT]]
     # unbind, not indexing: the backward of inputs[t] fills a tensor of all T steps, for every t.
@@ -144,16 +142,13 @@ def _reversed(values: Tensor, lengths: Tensor | None) -> Tensor:
 def _checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> StateT:
     if inputs.dim() != 3 or inputs.size(-1) != cell.input_size or inputs.size(1) == 0:
         raise ValueError(
-            f"inputs must be [batch_size, seq_length >= 1, input_size = {cell.input_size}], "
-            f"got {tuple(inputs.shape)}"
+            f"inputs must be [batch_size, seq_length >= 1, input_size = {cell.input_size}], got {tuple(inputs.shape)}"
         )
     initial = cell.initial_state(inputs.size(0))
     if state is None:
         return initial
     if type(state) is not type(initial):
-        raise TypeError(
-            f"the state of {type(cell).__name__} is a {type(initial).__name__}, got {type(state).__name__}"
-        )
+        raise TypeError(f"the state of {type(cell).__name__} is a {type(initial).__name__}, got {type(state).__name__}")
     shapes = [tuple(field.shape) for field in state]
     expected = [tuple(field.shape) for field in initial]
     if shapes != expected:
@@ -170,8 +165,7 @@ def _check_lengths(lengths: Tensor | None, inputs: Tensor) -> None:
         raise ValueError(f"lengths must be [batch_size = {inputs.size(0)}], got {tuple(lengths.shape)}")
     if len(lengths) and (int(lengths.min()) < 0 or int(lengths.max()) > inputs.size(1)):
         raise ValueError(
-            f"lengths must be from 0 to seq_length = {inputs.size(1)}, "
-            f"got {int(lengths.min())} to {int(lengths.max())}"
+            f"lengths must be from 0 to seq_length = {inputs.size(1)}, got {int(lengths.min())} to {int(lengths.max())}"
         )
 
 

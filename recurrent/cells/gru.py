@@ -82,9 +82,7 @@ class GRUCell(nn.Module):
     bias_ih: nn.Parameter
     bias_hh: nn.Parameter
 
-    def __init__(
-        self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -109,9 +107,7 @@ class GRUCell(nn.Module):
         hidden = gru_update(prepared, from_hidden, state.hidden)
         return hidden, HiddenState(hidden)
 
-    def run(
-        self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None
-    ) -> tuple[Tensor, HiddenState]:
+    def run(self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None) -> tuple[Tensor, HiddenState]:
         """All steps in one kernel call; see :func:`recurrent.unroll`."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return run_kernel(torch.gru, inputs, state, weights, lengths)

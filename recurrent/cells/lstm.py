@@ -93,9 +93,7 @@ class LSTMCell(nn.Module):
     bias_ih: nn.Parameter
     bias_hh: nn.Parameter
 
-    def __init__(
-        self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -120,9 +118,7 @@ class LSTMCell(nn.Module):
         new = lstm_update(prepared + linear(state.hidden, self.weight_hh, self.bias_hh), state.cell)
         return new.hidden, new
 
-    def run(
-        self, inputs: Tensor, state: LSTMState, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LSTMState]:
+    def run(self, inputs: Tensor, state: LSTMState, lengths: Tensor | None = None) -> tuple[Tensor, LSTMState]:
         """All steps in one kernel call; see :func:`recurrent.unroll`."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return run_kernel(torch.lstm, inputs, state, weights, lengths)

@@ -53,9 +53,7 @@ class MinGRUCell(nn.Module):
 
     gate_names: ClassVar[tuple[str, ...]] = ("z", "h")
 
-    def __init__(
-        self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         check_sizes(input_size, hidden_size)
         self.input_size = input_size
@@ -82,9 +80,7 @@ class MinGRUCell(nn.Module):
         hidden = torch.lerp(state.hidden, candidate, z.sigmoid())
         return hidden, HiddenState(hidden)
 
-    def run(
-        self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None
-    ) -> tuple[Tensor, HiddenState]:
+    def run(self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None) -> tuple[Tensor, HiddenState]:
         """All steps in one parallel scan; see :func:`recurrent.unroll`."""
         padding = None
         if lengths is not None:

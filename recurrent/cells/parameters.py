@@ -57,8 +57,7 @@ def layer_state_dict(
         )
     if not module.bias or module.proj_size:
         raise ValueError(
-            "the cells have biases and no projection, "
-            f"got bias={module.bias} and proj_size={module.proj_size}"
+            f"the cells have biases and no projection, got bias={module.bias} and proj_size={module.proj_size}"
         )
     weights = module.state_dict()
     return {name: weights[name + suffix] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}

@@ -248,9 +248,7 @@ class PhasedLSTMCell(nn.Module):
         projected = linear(inputs, self.weight_ih, self.bias_ih).unbind(0)
         return map(DenseStep, projected, openness.unbind(0), next_times)
 
-    def step(
-        self, prepared: DenseStep | OpenUnitsStep, state: PhasedLSTMState
-    ) -> tuple[Tensor, PhasedLSTMState]:
+    def step(self, prepared: DenseStep | OpenUnitsStep, state: PhasedLSTMState) -> tuple[Tensor, PhasedLSTMState]:
         """One step from a prepared item."""
         if isinstance(prepared, OpenUnitsStep):
             return self._step_open_units(prepared, state)
@@ -261,16 +259,12 @@ class PhasedLSTMCell(nn.Module):
     def _gated_update(self, gates: Tensor, state: LSTMState, k: Tensor) -> LSTMState:
         if self.hidden_from == "candidate":
             candidate = lstm_update(gates, state.cell)
-            return LSTMState(
-                torch.lerp(state.hidden, candidate.hidden, k), torch.lerp(state.cell, candidate.cell, k)
-            )
+            return LSTMState(torch.lerp(state.hidden, candidate.hidden, k), torch.lerp(state.cell, candidate.cell, k))
         i, f, g, o = lstm_gates(gates)
         cell = torch.lerp(state.cell, torch.addcmul(i * g, f, state.cell), k)
         return LSTMState(torch.lerp(state.hidden, o * cell.tanh(), k), cell)
 
-    def _step_open_units(
-        self, prepared: OpenUnitsStep, state: PhasedLSTMState
-    ) -> tuple[Tensor, PhasedLSTMState]:
+    def _step_open_units(self, prepared: OpenUnitsStep, state: PhasedLSTMState) -> tuple[Tensor, PhasedLSTMState]:
         units = prepared.units
         if not len(units):
             return state.hidden, state._replace(time=prepared.next_time)

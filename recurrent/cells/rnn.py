@@ -86,9 +86,7 @@ class RNNCell(nn.Module):
         hidden = total.tanh() if self.nonlinearity == "tanh" else total.relu()
         return hidden, HiddenState(hidden)
 
-    def run(
-        self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None
-    ) -> tuple[Tensor, HiddenState]:
+    def run(self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None) -> tuple[Tensor, HiddenState]:
         """All steps in one kernel call; see :func:`recurrent.unroll`."""
         kernel = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
