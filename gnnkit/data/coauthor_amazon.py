@@ -87,10 +87,14 @@ def _both_directions(adjacency: sp.csr_array) -> Array:
 def _class_names(path: Path, names: Array | None, num_classes: int) -> tuple[str, ...] | None:
     if names is None or names.dtype.kind != "U":
         return None
-    try:
-        named = tuple(str(name) for name in names.ravel())
-    except ValueError:  # four bytes that are no character
-        raise FileFormatError(path, "a class name is not text") from None
+    # numpy hands four bytes that are no character on to Python, which then reports an error of its own.
+    points = np.frombuffer(names.tobytes(), names.dtype.str[0] + "u4")
+    if (points > 0x10FFFF).any():
+        raise FileFormatError(path, "a class name is not text")
+    named = tuple(str(name) for name in names.ravel())
+    for name in named:
+        if not name.isprintable():
+            raise FileFormatError(path, "a class name is not printable", text=name)
     if len(named) < num_classes:
         raise FileFormatError(path, f"names {len(named)} classes, but labels run to {num_classes - 1}")
     return named

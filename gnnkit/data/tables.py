@@ -24,6 +24,7 @@ from gnnkit.graph.text_lines import numbered_lines
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"\d{1,100}", re.ASCII)
+_LARGEST = float(np.finfo(np.float32).max)
 _NODE_TITLES = {"node", "nodes", "name", "id", "node_id", "nodeid"}
 _LABEL_TITLES = {"label", "labels", "class", "target", "y"}
 _UNKNOWN = {"", "?"}
@@ -176,13 +177,13 @@ def _numbers(path: Path, cells: list[str], line: int, text: str) -> npt.NDArray[
         row = np.array(list(map(float, cells)) if plain else [], dtype=np.float64)
     except ValueError:
         plain = False
-    if not plain or not (np.abs(row) <= np.finfo(np.float32).max).all():
+    if not plain or not (np.abs(row) <= _LARGEST).all():
         row = np.array([_number(path, cell, line) for cell in cells], dtype=np.float64)
     return row.astype(np.float32)
 
 
 def _number(path: Path, cell: str, line: int) -> float:
     value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
-    if not abs(value) <= np.finfo(np.float32).max:
+    if not abs(value) <= _LARGEST:
         raise FileFormatError(path, "not a finite number", line=line, text=cell)
     return value
