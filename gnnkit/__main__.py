@@ -1,0 +1,5 @@
+"""``python -m gnnkit``."""
+
+from gnnkit.cli.main import main
+
+main()

@@ -1,0 +1,91 @@
+"""What makes a function a command of ``gnnkit``: the options all share, and errors as exit codes.
+
+0: done. 1: the job failed. 2: bad usage. 130: interrupted.
+
+A command lives in a file of its own: a function under :func:`command` that imports what it needs
+when it is called, so that ``gnnkit --help`` loads none of it; :mod:`gnnkit.cli.main` lists it.
+"""
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from gnnkit.cli.printing import Verbosity, complain, set_verbosity, write_any_character
+
+FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+_COMMON_OPTIONS = {
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")],
+    "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Say more on the way.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+}
+
+
+class BadUsageError(Exception):
+    """The command line asks for what cannot be; the message says what can."""
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a function ``--quiet``, ``--verbose`` and ``--debug``, and turn its errors into exit codes."""
+
+    @functools.wraps(function)
+    def run(*, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
+        verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+        set_verbosity(verbosity)
+        write_any_character()
+        with _errors_as_exit_codes(debug):
+            if quiet and verbose:
+                raise BadUsageError("--quiet and --verbose cannot both be given")
+            function(**options)
+            sys.stdout.flush()  # so that a closed pipe is noticed here
+
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in _COMMON_OPTIONS.items()
+    ]
+    signature = inspect.signature(function)
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    run.__signature__ = signature.replace(parameters=[*parameters, *common])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, **_COMMON_OPTIONS}
+    return run
+
+
+@contextmanager
+def _errors_as_exit_codes(debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise  # typer's own business
+    except BrokenPipeError:
+        # The reader has gone (`gnnkit ... | head`); Python's own flush at exit must not complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(FAILED) from None
+    except KeyboardInterrupt as error:
+        complain(error if str(error) else "interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if debug:
+            raise
+        complain(_message(error))
+        raise typer.Exit(BAD_USAGE if isinstance(error, BadUsageError) else FAILED) from None
+
+
+def _message(error: Exception) -> str:
+    """One sentence on an error that a user can act on."""
+    from gnnkit.errors import DivergedError, MissingDataError, RunError
+
+    if isinstance(error, OSError) and not isinstance(error, MissingDataError) and error.strerror:
+        names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        return f"{names}: {error.strerror}" if names else error.strerror
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error or 'no size given'}); the job needs a machine with more, or a smaller graph"
+    if isinstance(error, ValueError | BadUsageError | MissingDataError | RunError | DivergedError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"

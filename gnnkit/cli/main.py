@@ -1,0 +1,46 @@
+"""The program ``gnnkit``: every command by name.
+
+Each command's file is light and imports what it works with when it is called, so that this module,
+and ``gnnkit --help``, load no torch.
+"""
+
+from typing import Annotated
+
+import typer
+
+from gnnkit.cli.adjacency import adjacency
+from gnnkit.cli.data import data
+from gnnkit.cli.info import info
+
+app = typer.Typer(
+    name="gnnkit",
+    help="Graph neural networks, and how far information travels in them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # errors are one line, unless --debug asks for Python's own traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(info)
+app.command()(adjacency)
+app.add_typer(data, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"gnnkit {version('gnnkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Graph neural networks, and how far information travels in them."""
+
+
+def main() -> None:
+    """Run the program; the entry point of the package."""
+    app(prog_name="gnnkit")
