@@ -1,0 +1,121 @@
+"""What a node-classification run leaves to look at: curves, embedding, report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.data.node_data import NodeData
+from gnnkit.jobs.node_job import NodeJob
+from gnnkit.models.registry import recipe_of
+from gnnkit.runs import RunFolder, atomic_write, config_to_toml
+from gnnkit.training.nodes import NodeResult, features_of
+
+_NAMED_POINTS = 60  # more names than this would cover one another
+
+
+def draw(folder: RunFolder, job: NodeJob, data: NodeData, model: nn.Module, results: list[NodeResult]) -> None:
+    """Draw ``curves.png``, with bands over several runs, and ``embedding.png``."""
+    from gnnkit.plots import curves, embedding, save_figure
+
+    title = f"{job.model} on {data.name}"
+    measured = bool(data.val_mask.any()) or any(result.val_loss == result.val_loss for result in results)
+    parts = ("train", "val") if measured else ("train",)
+    panels = {score: [f"{part}_{score}" for part in parts] for score in ("loss", "accuracy")}
+    selected = [result.test.epoch for result in results]
+    figure = curves([result.history for result in results], panels, selected=selected, title=title)
+    save_figure(figure, folder.path / "curves.png")
+    names = data.node_names if data.node_names and data.num_nodes <= _NAMED_POINTS else None
+    if names is None and data.num_nodes <= _NAMED_POINTS:
+        names = tuple(str(node) for node in range(data.num_nodes))
+    figure = embedding(
+        _embedding(model, data).numpy(),
+        data.y.numpy(),
+        class_names=data.class_names,
+        names=names,
+        title=f"{title}: node embeddings by true class",
+    )
+    save_figure(figure, folder.path / "embedding.png")
+
+
+@torch.no_grad()
+def _embedding(model: nn.Module, data: NodeData) -> Tensor:
+    """What the last layer but one gives, or the output of a model of a single layer."""
+    layers = getattr(model, "layers", None)
+    if not callable(layers):
+        out: Tensor = model(features_of(data), data.adjacency)
+        return out
+    outputs: list[Tensor] = layers(features_of(data), data.adjacency)
+    return outputs[-2] if len(outputs) > 1 else outputs[-1]
+
+
+def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a summary says, a line each: measured, and how the epoch was chosen."""
+
+    def score(name: str) -> str:
+        mean, std = summary[f"{name}_mean"], summary[f"{name}_std"]
+        if mean is None or mean != mean:
+            return "-"
+        return f"{100 * mean:.2f} %" + (f" +- {100 * std:.2f}" if summary["runs"] > 1 else "")
+
+    chosen = "lowest validation loss" if score("val_accuracy") != "-" else "last epoch: no validation nodes"
+    return [
+        ("test accuracy", f"{score('test_accuracy')}  ({chosen})"),
+        ("test macro F1", score("test_macro_f1")),
+        ("validation accuracy", score("val_accuracy")),
+        ("test accuracy at the best validation accuracy", score("test_accuracy_at_best_val_accuracy")),
+        ("test accuracy at the last epoch", score("test_accuracy_at_last_epoch")),
+        ("runs", _count(summary)),
+        ("selected epoch", _range(summary["selected_epochs"])),
+        ("seconds", f"{summary['seconds']:.1f}"),
+    ]
+
+
+def _count(summary: dict[str, Any]) -> str:
+    failed = summary["failed_runs"]
+    return str(summary["runs"]) + (f" ({failed} more failed)" if failed else "")
+
+
+def _range(epochs: list[int]) -> str:
+    return str(epochs[0]) if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}"
+
+
+def write(folder: RunFolder, job: NodeJob, summary: dict[str, Any]) -> None:
+    """Write ``report.md``."""
+    from gnnkit.runs import printable
+
+    classes = job.sizes.class_names if job.sizes and job.sizes.class_names else None
+    count = len(summary["confusion"])
+    names = [printable(name).replace("|", "\\|") for name in classes or [str(each) for each in range(count)]]
+    lines = [
+        f"# {job.model} on {printable(summary['dataset'])}",
+        "",
+        f"The settings are those of {recipe_of(job.model).paper} unless `config.toml` below says otherwise.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows(summary)),
+        "",
+        "![Loss and accuracy by epoch](curves.png)",
+        "",
+        "![Node embeddings in two dimensions](embedding.png)",
+        "",
+        f"## Confusion on the test nodes (seed {summary['seeds'][0]}; rows are the true classes)",
+        "",
+        "| | " + " | ".join(names) + " |",
+        "|---" * (count + 1) + "|",
+        *(
+            f"| **{name}** | " + " | ".join(map(str, row)) + " |"
+            for name, row in zip(names, summary["confusion"], strict=True)
+        ),
+        "",
+        "## Settings",
+        "",
+        "```toml",
+        config_to_toml(job).rstrip(),
+        "```",
+        "",
+    ]
+    atomic_write(folder.path / "report.md", "\n".join(lines))

@@ -1,0 +1,128 @@
+"""From a run folder back to a model: ``gnnkit.load(RUN).predict()``."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.data.node_data import NodeData
+from gnnkit.errors import FileFormatError, RunError
+from gnnkit.jobs.node_job import NodeJob
+from gnnkit.models.registry import build_model
+from gnnkit.runs import RunFolder
+from gnnkit.training.nodes import features_of
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Classes and their probabilities.
+
+    Attributes:
+        classes: The most probable class of each node, ``(N)``.
+        probabilities: ``(N, num_classes)``; rows sum to 1.
+    """
+
+    classes: Tensor
+    probabilities: Tensor
+
+
+@dataclass(frozen=True)
+class TrainedNodes:
+    """A trained node classifier, with what it was trained on.
+
+    Attributes:
+        model: With the weights of the selected epoch, in evaluation mode; of several runs, that with the
+            lowest validation loss.
+        job: What was trained, how.
+        seed: Of the run that the weights are from.
+    """
+
+    model: nn.Module
+    job: NodeJob
+    seed: int
+
+    def data(self) -> NodeData:
+        """The data and split that the run was trained on, read again."""
+        return self.job.source.split_for(self.job.source.load(), self.seed)
+
+    @torch.no_grad()
+    def predict(self, data: NodeData | None = None) -> Prediction:
+        """Classes of all nodes, of the training graph or of another with features of the same kind.
+
+        Features are prepared as for training where ``data`` is read by `gnnkit.data`.
+
+        Raises:
+            ValueError: If ``data`` has another number of features.
+        """
+        data = self.data() if data is None else data
+        expected = self.job.sizes.num_features if self.job.sizes else data.num_features
+        if data.num_features != expected:
+            raise ValueError(
+                f"this model was trained on {expected} features per node, got {data.num_features}; "
+                "give the new graph's nodes the same features"
+            )
+        logits = self.model(features_of(data), data.adjacency)
+        probabilities = torch.softmax(logits, dim=-1)
+        return Prediction(probabilities.argmax(dim=-1), probabilities)
+
+
+def load(run: str | os.PathLike[str]) -> TrainedNodes:
+    """The trained model of a run folder, ready to predict.
+
+    Raises:
+        RunError: If it is not a run folder of this kind, or its training has not finished.
+        FileFormatError: If a file in it is damaged; nothing in it is executed.
+    """
+    folder = RunFolder.open(run)
+    if folder.kind != "nodes":
+        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}; load reads node classifiers")
+    job = folder.read_config(NodeJob)
+    paths = [folder.path] if job.runs == 1 else folder.seed_paths()
+    chosen = min(paths, key=_lowest_validation_loss, default=None)
+    if chosen is None:
+        raise RunError(f"{folder.path} holds no finished run yet; continue it with --resume")
+    weights = selected_weights(RunFolder.open(chosen))
+    model = new_model(job)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise FileFormatError(chosen / "checkpoint.pt", f"does not fit the model in config.toml: {first}") from error
+    seed = job.training.seed if job.runs == 1 else int(chosen.name.removeprefix("seed-"))
+    return TrainedNodes(model.eval(), job, seed)
+
+
+def new_model(job: NodeJob) -> nn.Module:
+    """The job's model, untrained.
+
+    Raises:
+        RunError: If the job has never run, so that the sizes of its data are not known.
+    """
+    if job.sizes is None:
+        raise RunError("this job's config has no [sizes]: it was not written by a run")
+    return build_model(job.model, job.options, job.sizes.num_features, job.sizes.num_classes)
+
+
+def selected_weights(folder: RunFolder) -> dict[str, Tensor]:
+    """The weights of the selected epoch in a run's checkpoint.
+
+    Raises:
+        RunError: If there is no checkpoint with any yet.
+    """
+    saved = folder.load_checkpoint()
+    if saved is None or not saved.get("best_loss") or not saved["best_loss"][2]:
+        raise RunError(f"{folder.path} has no selected weights yet: its training has not finished; use --resume")
+    weights: dict[str, Tensor] = saved["best_loss"][2]
+    return weights
+
+
+def _lowest_validation_loss(path: Path) -> tuple[float, str]:
+    saved: dict[str, Any] | None = RunFolder.open(path).load_checkpoint()
+    loss = math.inf if saved is None else saved["best_loss"][1]
+    return (loss if math.isfinite(loss) else math.inf, path.name)
