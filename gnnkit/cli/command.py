@@ -85,7 +85,7 @@ def _message(error: Exception) -> str:
         names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return f"{names}: {error.strerror}" if names else error.strerror
     if isinstance(error, MemoryError):
-        return f"out of memory ({error or 'no size given'}); the job needs a machine with more, or a smaller graph"
+        return f"out of memory ({str(error) or 'no size given'}); the job needs a machine with more, or a smaller graph"
     if isinstance(error, ValueError | BadUsageError | MissingDataError | RunError | DivergedError):
         return str(error)
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"

@@ -1,0 +1,196 @@
+"""``gnnkit train``: a node classifier, from a data set's name or files to a run folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.graph_argument import DataRootOption
+from gnnkit.cli.printing import harmless, note, show, show_json, show_rows, verbosity
+
+if TYPE_CHECKING:
+    from gnnkit.jobs import DataSource, NodeJob
+
+_DATA, _MODEL, _TRAINING = "Data", "Model", "Training"
+
+
+def _option(text: str, panel: str, **settings: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel, show_default=False, **settings)
+
+
+@command
+def train(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATASET]", help="A data set's name, or a graph file; karate if omitted.", show_default=False
+        ),
+    ] = None,
+    edges: Annotated[Path | None, _option("A graph file, instead of DATASET.", _DATA, metavar="FILE")] = None,
+    features: Annotated[Path | None, _option("Table of the nodes' features.", _DATA, metavar="FILE")] = None,
+    labels: Annotated[Path | None, _option("Table of the nodes' classes.", _DATA, metavar="FILE")] = None,
+    nodes: Annotated[Path | None, _option("Names of nodes, one a line.", _DATA, metavar="FILE")] = None,
+    directed: Annotated[bool, _option("Each line of an edge list is one directed edge.", _DATA)] = False,
+    data_root: DataRootOption = None,
+    split: Annotated[
+        Literal["public", "random", "stratified"] | None,
+        _option("public, random (20 training nodes per class) or stratified (60/20/20 %).", _DATA),
+    ] = None,
+    split_seed: Annotated[
+        int | None, _option("One random split for all runs; by default each run draws its own.", _DATA, min=0)
+    ] = None,
+    model: Annotated[str, typer.Option(help="Which model.", rich_help_panel=_MODEL)] = "gcn",
+    hidden: Annotated[int | None, _option("Width of hidden layers.", _MODEL, min=1)] = None,
+    layers: Annotated[int | None, _option("How many layers: how many hops a node sees.", _MODEL, min=1)] = None,
+    dropout: Annotated[float | None, _option("Dropout probability.", _MODEL, min=0, max=1)] = None,
+    normalize: Annotated[Literal["sym", "row"] | None, _option("Normalisation of the graph.", _MODEL)] = None,
+    self_loops: Annotated[
+        float | None, _option("Weight lambda of the self-loops in A + lambda I.", _MODEL, metavar="WEIGHT")
+    ] = None,
+    learn_self_loops: Annotated[bool | None, _option("Learn lambda, starting there.", _MODEL)] = None,
+    epochs: Annotated[int | None, _option("Passes over the labelled nodes.", _TRAINING, min=1)] = None,
+    lr: Annotated[float | None, _option("Learning rate.", _TRAINING)] = None,
+    weight_decay: Annotated[float | None, _option("L2 penalty.", _TRAINING)] = None,
+    patience: Annotated[
+        int | None, _option("Stop after so many evaluations without a lower validation loss.", _TRAINING, min=1)
+    ] = None,
+    eval_every: Annotated[int | None, _option("Epochs between evaluations.", _TRAINING, min=1)] = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune/--no-prune", rich_help_panel=_TRAINING, help="Compute only what the loss depends on; same numbers."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the first run.", rich_help_panel=_TRAINING, min=0)] = 0,
+    runs: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.", rich_help_panel=_TRAINING, min=1)] = 1,
+    jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=_TRAINING, min=1)] = 1,
+    threads: Annotated[
+        int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1)
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.", rich_help_panel=_TRAINING)] = "cpu",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder; a fresh one in runs/ if omitted.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder; its own settings hold.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a node classifier; report test accuracy at the epoch of lowest validation loss."""
+    import sys
+
+    from gnnkit.jobs import resume_node_job, run_node_job
+    from gnnkit.jobs.node_report import rows
+
+    progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
+    if resume is not None:
+        given = _settings_given(sys.argv)
+        if given:
+            raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(given)}")
+        summary = resume_node_job(resume, jobs=jobs, progress=progress, warn=note)
+    else:
+        source = _source(dataset, edges, features, labels, nodes, directed, data_root, split, split_seed)
+        options = {
+            "hidden_channels": hidden,
+            "num_layers": layers,
+            "dropout": dropout,
+            "normalize": normalize,
+            "self_loop_weight": self_loops,
+            "learn_self_loop": learn_self_loops,
+        }
+        training = {
+            "epochs": epochs,
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "patience": patience,
+            "eval_every": eval_every,
+            "prune": prune,
+            "seed": seed,
+            "device": device,
+        }
+        job = _job(source, model, options, training, runs, threads)
+        summary = run_node_job(job, out, jobs=jobs, progress=progress)
+    if json:
+        show_json({**_finite(summary.content), "folder": str(summary.folder)})
+        return
+    show(f"{summary.content['model']} on {harmless(summary.content['dataset'])}")
+    show_rows(rows(summary.content))
+    pictures = ", ".join(str(summary.folder / name) for name in ("curves.png", "embedding.png"))
+    show_rows([("run folder", harmless(summary.folder)), ("pictures", harmless(pictures))])
+
+
+def _source(
+    dataset: str | None,
+    edges: Path | None,
+    features: Path | None,
+    labels: Path | None,
+    nodes: Path | None,
+    directed: bool,
+    data_root: Path | None,
+    split: Literal["public", "random", "stratified"] | None,
+    split_seed: int | None,
+) -> "DataSource":
+    from gnnkit.data.registry import dataset_info
+    from gnnkit.jobs import DataSource
+
+    if edges is not None and dataset is not None:
+        raise BadUsageError(f"--edges {edges} comes in place of the data set {dataset!r}; give one of them")
+    if edges is None and dataset is not None and Path(dataset).is_file():
+        edges = Path(dataset)
+    if edges is not None:
+        if labels is None:
+            raise BadUsageError(f"training on {edges} needs the nodes' classes: name a table with --labels")
+        named = {"features": features, "labels": labels, "nodes": nodes}
+        files = {name: None if path is None else str(path) for name, path in named.items()}
+        return DataSource("", None, str(edges), **files, directed=directed, split=split, split_seed=split_seed)
+    for option, value in {"--features": features, "--labels": labels, "--nodes": nodes, "--directed": directed}.items():
+        if value:
+            raise BadUsageError(f"{option} is for a graph of your own: name its --edges too")
+    try:
+        name = dataset_info(dataset or "karate").name
+    except ValueError as error:
+        raise BadUsageError(f"there is no file {dataset!r}, and {error}") from error
+    return DataSource(name, None if data_root is None else str(data_root), split=split, split_seed=split_seed)
+
+
+def _job(
+    source: "DataSource",
+    model: str,
+    options: dict[str, Any],
+    training: dict[str, Any],
+    runs: int,
+    threads: int | None,
+) -> "NodeJob":
+    import torch
+
+    from gnnkit.jobs import NodeJob
+    from gnnkit.models.registry import ModelOptions, recipe_of, resolve_options
+    from gnnkit.training import TrainConfig
+
+    if threads is not None and runs > 1:
+        raise BadUsageError("--threads is for a single run; several use one thread each, side by side with --jobs")
+    try:
+        device = torch.device(training["device"])
+        chosen = resolve_options(model, ModelOptions(**options))
+        given = {name: value for name, value in training.items() if value is not None}
+        config = TrainConfig(**{**recipe_of(model).training, **given})
+    except (ValueError, RuntimeError) as error:
+        raise BadUsageError(str(error).splitlines()[0]) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadUsageError(f"--device {device}: torch sees no CUDA device here; leave the option out to use the CPU")
+    return NodeJob(source, model, chosen, config, runs, threads or torch.get_num_threads())
+
+
+def _settings_given(arguments: list[str]) -> list[str]:
+    """Options on the command line that a resumed run would ignore."""
+    allowed = {"--resume", "--jobs", "--json", "-q", "--quiet", "-v", "--verbose", "--debug"}
+    options = [argument.split("=")[0] for argument in arguments[1:] if argument.startswith("-")]
+    return [option for option in options if option not in allowed]
+
+
+def _finite(content: Any) -> Any:
+    """NaN as null, since JSON has no NaN."""
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and content != content else content
