@@ -2,7 +2,7 @@
 
 from gnnkit.runs.checkpoint import CheckpointTimer, load_checkpoint, save_checkpoint
 from gnnkit.runs.config import config_from_toml, config_to_toml, read_config, write_config
-from gnnkit.runs.files import atomic_write, read_json, read_limited, write_json
+from gnnkit.runs.files import atomic_write, read_json, read_regular, write_json
 from gnnkit.runs.folder import RunFolder
 from gnnkit.runs.interrupt import Interrupted, StopRequest, catch_interrupt
 from gnnkit.runs.many import Outcome, run_many
@@ -59,8 +59,8 @@ __all__ = [
     "random_state",
     "read_config",
     "read_json",
-    "read_limited",
     "read_metrics",
+    "read_regular",
     "report_progress",
     "restore_random_state",
     "run_many",

@@ -14,11 +14,10 @@ import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs.files import atomic_write
+from gnnkit.runs.files import atomic_write, read_regular
 
 FORMAT = "gnnkit checkpoint"
 FORMAT_VERSION = 1
@@ -57,14 +56,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     import torch
 
-    path = Path(path)
-    _check_archive(path)
+    # Read once: the writer may replace the file between the check and the loading.
+    raw = read_regular(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+        _check_archive(path, raw)
+        content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    except FileFormatError:
         raise
-    except Exception as error:  # a mutated file meets any check of torch's reader
-        raise FileFormatError(path, _unreadable(error)) from error
+    except Exception as error:  # a mutated file meets any check of zipfile's and torch's
+        first = str(error).partition("\n")[0]
+        problem = f"cannot be read as a checkpoint ({type(error).__name__})"
+        raise FileFormatError(path, problem, text=first) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileFormatError(path, "is not a checkpoint of a gnnkit run")
     if content.get("version") != FORMAT_VERSION:
@@ -106,47 +108,32 @@ class CheckpointTimer:
         self._last = self._clock()
 
 
-def _check_archive(path: Path) -> None:
-    if path.exists() and not path.is_file():  # opening a pipe would hang
-        raise FileFormatError(path, "is not a regular file")
-    try:
-        with path.open("rb") as file:
-            # Without the signature torch would fall back on its older, pickled format.
-            if file.read(4) != b"PK\x03\x04" or not zipfile.is_zipfile(file):
-                raise FileFormatError(path, "is not a checkpoint: cut short, or another kind of file such as a pickle")
-            with zipfile.ZipFile(file) as archive:
-                entries = archive.infolist()
-                # torch stores and never compresses; its reader would inflate a bomb all the same.
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                    raise FileFormatError(path, "is not a checkpoint: compressed parts, which torch does not write")
-                if sum(entry.file_size for entry in entries) > path.stat().st_size:
-                    raise FileFormatError(path, "is damaged: its parts claim to be larger than the file")
-                damaged = archive.testzip()
-                pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-                if damaged is None and len(pickles) == 1:
-                    _refuse_strange_names(path, archive.read(pickles[0]))
-    except (OSError, FileFormatError):
-        raise
-    except Exception as error:  # zipfile meets mutants with struct.error, NotImplementedError and more
-        raise FileFormatError(path, _unreadable(error)) from error
-    if damaged is not None:
-        raise FileFormatError(path, f"is damaged: wrong checksum of its part {damaged!r}")
-    if len(pickles) != 1:
-        raise FileFormatError(path, "is not a checkpoint: an archive of another kind")
+def _check_archive(path: object, raw: bytes) -> None:
+    # Without the signature torch would fall back on its older, pickled format.
+    if not raw.startswith(b"PK\x03\x04") or not zipfile.is_zipfile(io.BytesIO(raw)):
+        raise FileFormatError(path, "is not a checkpoint: cut short, or another kind of file such as a pickle")
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        entries = archive.infolist()
+        # torch stores and never compresses; its reader would inflate a bomb all the same.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise FileFormatError(path, "is not a checkpoint: compressed parts, which torch does not write")
+        if sum(entry.file_size for entry in entries) > len(raw):
+            raise FileFormatError(path, "is damaged: its parts claim to be larger than the file")
+        if (damaged := archive.testzip()) is not None:
+            raise FileFormatError(path, "is damaged: wrong checksum of its part", text=damaged)
+        pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise FileFormatError(path, "is not a checkpoint: an archive of another kind")
+        _refuse_strange_names(path, archive.read(pickles[0]))
 
 
-def _refuse_strange_names(path: Path, pickled: bytes) -> None:
+def _refuse_strange_names(path: object, pickled: bytes) -> None:
     """Only what tensors and dicts need: torch's own list would let ``bytearray(10**10)`` fill the memory."""
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4") or (
             opcode.name == "GLOBAL" and _HARMLESS.fullmatch(str(argument)) is None
         ):
             raise FileFormatError(path, "is refused: a pickle that names more than tensors", text=str(argument))
-
-
-def _unreadable(error: Exception) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"cannot be read as a checkpoint ({type(error).__name__}: {lines[0][:200]!r})"
 
 
 def _refuse_unless_plain(value: Any, where: str) -> None:

@@ -12,7 +12,7 @@ import types
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs.files import atomic_write, read_limited
+from gnnkit.runs.files import atomic_write, read_regular
 
 _NONE = "none"
 _SCALARS = (str, int, float, bool)
@@ -74,7 +74,7 @@ def write_config(path: str | os.PathLike[str], config: Any) -> None:
 
 def read_config(path: str | os.PathLike[str], cls: type[ConfigT]) -> ConfigT:
     """`config_from_toml` of a file. Raises FileFormatError; OSError if it cannot be opened."""
-    raw = read_limited(path, _LIMIT)
+    raw = read_regular(path, limit=_LIMIT)
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

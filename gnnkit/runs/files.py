@@ -71,8 +71,8 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.match(path.name) is not None
 
 
-def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
-    """The bytes of a regular file of at most ``limit`` bytes.
+def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
+    """The bytes of a regular file, of at most ``limit`` bytes if that is given.
 
     Raises:
         FileFormatError: If it is larger, or a pipe or device, on which reading could hang.
@@ -81,12 +81,12 @@ def read_limited(path: str | os.PathLike[str], limit: int) -> bytes:
     # O_NONBLOCK: opening a pipe nobody writes to would otherwise wait for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise FileFormatError(path, "is not a regular file")
-        raw = file.read(limit + 1)
-    if len(raw) > limit:
-        raise FileFormatError(path, f"is larger than {limit:,} bytes, so not what was expected here")
-    return raw
+        if limit is not None and status.st_size > limit:
+            raise FileFormatError(path, f"is larger than {limit:,} bytes, so not what was expected here")
+        return file.read(status.st_size)
 
 
 def write_json(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def read_json(path: str | os.PathLike[str], *, limit: int = 16 * 2**20) -> dict[
         OSError: If it cannot be opened.
     """
     try:
-        content = json.loads(read_limited(path, limit))
+        content = json.loads(read_regular(path, limit=limit))
     except FileFormatError:
         raise
     except (ValueError, RecursionError) as error:

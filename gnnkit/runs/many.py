@@ -142,9 +142,10 @@ class _Crew:
             for _ in range(jobs):
                 self._hire()
             while self._members:
-                if stop.requested and not self._stopping:
+                news = worker.with_news(self._members, _POLL)
+                if stop.requested and not self._stopping:  # before a free process gets its next job
                     self._stop()
-                for member in worker.with_news(self._members, _POLL):
+                for member in news:
                     self._hear(member)
         finally:
             for member in self._members:  # only after an error or a second ctrl-C is anyone left

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs.files import atomic_write, read_limited, write_all
+from gnnkit.runs.files import atomic_write, read_regular, write_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +141,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[np.float
 
 
 def _text(path: Path) -> str:
-    raw = read_limited(path, _LIMIT)
+    raw = read_regular(path, limit=_LIMIT)
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

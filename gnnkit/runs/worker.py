@@ -87,12 +87,14 @@ class Member:
 
     def __init__(self, index: int) -> None:
         import multiprocessing
+        from multiprocessing import resource_tracker
 
         self.index = index
         self._begun = time.perf_counter()
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,), name=f"gnnkit-worker-{index}")
+        resource_tracker.ensure_running()  # its start, part of the first process', lifts any block on ctrl-C
         with _started_with_one_thread(), _signals_held_back():
             self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
