@@ -10,7 +10,10 @@ import typer
 
 from gnnkit.cli.adjacency import adjacency
 from gnnkit.cli.data import data
+from gnnkit.cli.evaluate import evaluate
 from gnnkit.cli.info import info
+from gnnkit.cli.predict import predict
+from gnnkit.cli.train import train
 
 app = typer.Typer(
     name="gnnkit",
@@ -21,6 +24,9 @@ app = typer.Typer(
 )
 app.command()(info)
 app.command()(adjacency)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
 app.add_typer(data, name="data")
 
 

@@ -1,6 +1,7 @@
 """What commands say: results on stdout, everything else on stderr, and names that do no harm."""
 
 import json
+import math
 import sys
 import unicodedata
 from typing import Any, Literal
@@ -15,6 +16,11 @@ def set_verbosity(verbosity: Verbosity) -> None:
     """Choose how much :func:`note` and :func:`detail` say; results are printed whatever it is."""
     global _verbosity
     _verbosity = verbosity
+
+
+def verbosity() -> Verbosity:
+    """How much is to be said."""
+    return _verbosity
 
 
 def harmless(text: object) -> str:
@@ -37,8 +43,16 @@ def show(text: str) -> None:
 
 
 def show_json(document: Any) -> None:
-    """Print a result as one JSON document, in ASCII, so that no name can drive a terminal."""
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+    """Print a result as one JSON document, in ASCII, so that no name can drive a terminal; NaN becomes null."""
+    typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def show_rows(rows: list[tuple[str, str]]) -> None:

@@ -21,6 +21,7 @@ def _option(text: str, panel: str, **settings: Any) -> Any:
 
 @command
 def train(
+    context: typer.Context,
     dataset: Annotated[
         str | None,
         typer.Argument(
@@ -65,25 +66,23 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the first run.", rich_help_panel=_TRAINING, min=0)] = 0,
     runs: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.", rich_help_panel=_TRAINING, min=1)] = 1,
     jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=_TRAINING, min=1)] = 1,
-    threads: Annotated[
-        int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1)
-    ] = None,
+    threads: Annotated[int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.", rich_help_panel=_TRAINING)] = "cpu",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder; a fresh one in runs/ if omitted.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder; a fresh one in runs/ if omitted.")
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Continue the run in this folder; its own settings hold.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a node classifier; report test accuracy at the epoch of lowest validation loss."""
-    import sys
-
     from gnnkit.jobs import resume_node_job, run_node_job
     from gnnkit.jobs.node_report import rows
 
     progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
     if resume is not None:
-        given = _settings_given(sys.argv)
+        given = _settings_given(context)
         if given:
             raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(given)}")
         summary = resume_node_job(resume, jobs=jobs, progress=progress, warn=note)
@@ -110,7 +109,7 @@ def train(
         job = _job(source, model, options, training, runs, threads)
         summary = run_node_job(job, out, jobs=jobs, progress=progress)
     if json:
-        show_json({**_finite(summary.content), "folder": str(summary.folder)})
+        show_json({**summary.content, "folder": str(summary.folder)})
         return
     show(f"{summary.content['model']} on {harmless(summary.content['dataset'])}")
     show_rows(rows(summary.content))
@@ -180,17 +179,9 @@ def _job(
     return NodeJob(source, model, chosen, config, runs, threads or torch.get_num_threads())
 
 
-def _settings_given(arguments: list[str]) -> list[str]:
+def _settings_given(context: typer.Context) -> list[str]:
     """Options on the command line that a resumed run would ignore."""
-    allowed = {"--resume", "--jobs", "--json", "-q", "--quiet", "-v", "--verbose", "--debug"}
-    options = [argument.split("=")[0] for argument in arguments[1:] if argument.startswith("-")]
-    return [option for option in options if option not in allowed]
-
-
-def _finite(content: Any) -> Any:
-    """NaN as null, since JSON has no NaN."""
-    if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and content != content else content
+    allowed = {"resume", "jobs", "json", "quiet", "verbose", "debug"}
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return [each.opts[0] for each in context.command.params if each.name in given - allowed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,10 @@ class TrainedNodes:
     job: NodeJob
     seed: int
 
-    def data(self) -> NodeData:
-        """The data and split that the run was trained on, read again."""
-        return self.job.source.split_for(self.job.source.load(), self.seed)
+    def data(self, data_root: str | None = None) -> NodeData:
+        """The data and split that the run was trained on, read again, from ``data_root`` if it has moved."""
+        source = self.job.source if data_root is None else replace(self.job.source, data_root=data_root)
+        return source.split_for(source.load(), self.seed)
 
     @torch.no_grad()
     def predict(self, data: NodeData | None = None) -> Prediction:
