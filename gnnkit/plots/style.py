@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -102,7 +103,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     # Neither program version nor date inside: equal runs give equal files.
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, metadata=metadata)
+    # The salt of an SVG's element ids, drawn at random otherwise, can be set in no other way.
+    with mpl.rc_context({"svg.hashsalt": "gnnkit"}):
+        figure.savefig(buffer, format=kind, metadata=metadata)
     atomic_write(path, buffer.getvalue())
 
 

@@ -21,10 +21,11 @@ def test_the_ending_decides_the_format(tmp_path, ending, start):
     assert (tmp_path / f"f.{ending}").read_bytes().startswith(start)
 
 
-def test_equal_figures_are_equal_files(tmp_path):
-    for name in ("a.png", "b.png"):
-        save_figure(embedding(np.eye(5), [0, 1, 2, 1, 0]), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_equal_figures_are_equal_files(tmp_path, ending):
+    for name in ("a", "b"):
+        save_figure(embedding(np.eye(5), [0, 1, 2, 1, 0]), tmp_path / f"{name}.{ending}")
+    assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
 
 
 def test_a_failed_write_keeps_the_older_picture(tmp_path, monkeypatch):
