@@ -44,8 +44,9 @@ class FeatureTable(NamedTuple):
     def has_names(self, node_names: set[str]) -> bool:
         """Whether the first column names nodes rather than being a feature.
 
-        It does if a cell is no number, or if all are different whole numbers and every node of the
-        graph is among them; a feature hardly ever looks like that.
+        It does if a cell is no number, or if all are different whole numbers and at least half of the
+        graph's nodes are among them; a feature hardly ever looks like that. Half, so that a table that
+        leaves out a node is told so, rather than its names being taken for a feature.
         """
         if self.rest.shape[1] == 0:
             return False
@@ -55,7 +56,7 @@ class FeatureTable(NamedTuple):
         return (
             len(distinct) == len(self.first)
             and all(map(_WHOLE_NUMBER.fullmatch, self.first))
-            and node_names <= distinct
+            and 2 * len(node_names & distinct) >= len(node_names)
         )
 
     def values(self) -> npt.NDArray[np.float32]:

@@ -32,7 +32,7 @@ def read_node_data(
     A table (see `gnnkit.data.tables`) begins each row with its node's name; or it has no names, its rows
     are nodes 0..N-1, and the edges name nodes by these numbers. A table of labels has names if it has two
     columns; a table of features if its first column has a cell that is no number, or holds different
-    whole numbers among which is every node of the graph.
+    whole numbers among which is at least half of the graph's nodes.
 
     A node that only the features name has no edges. A node that only the labels name is an error; one
     that they do not name has no label. No node trains, validates or tests yet: see `NodeData.with_split`.
@@ -52,14 +52,16 @@ def read_node_data(
     feature_table = None if features is None else read_features(Path(features))
     label_table = None if labels is None else read_labels(Path(labels))
     graph = read_graph(edges, directed=directed, nodes=nodes)
-    rows = _rows_without_names(graph, feature_table, label_table)
-    if rows is not None:
-        graph = _numbered_graph(Path(edges), graph, rows, directed=directed, nodes=nodes)
-        x = None if feature_table is None else torch.from_numpy(feature_table.values())
-    elif feature_table is not None:
+    by_name = feature_table is not None and feature_table.has_names(set(_node_names(graph)))
+    if feature_table is not None and not by_name:
+        graph = _numbered_graph(Path(edges), graph, feature_table)
+    elif label_table is not None and label_table.names is None:
+        graph = _numbered_graph(Path(edges), graph, label_table)
+    x = None
+    if feature_table is not None and by_name:
         graph, x = _with_features(graph, feature_table)
-    else:
-        x = None
+    elif feature_table is not None:
+        x = torch.from_numpy(feature_table.values())
     num_nodes = graph.adjacency.num_nodes
     nobody = torch.zeros(num_nodes, dtype=torch.bool)
     return NodeData(
@@ -80,28 +82,16 @@ def _node_names(graph: GraphFile) -> tuple[str, ...]:
     return graph.node_names or tuple(map(str, range(graph.adjacency.num_nodes)))
 
 
-def _rows_without_names(
-    graph: GraphFile, features: FeatureTable | None, labels: LabelTable | None
-) -> FeatureTable | LabelTable | None:
-    """The table, if any, whose rows are nodes 0..N-1."""
-    if features is not None and not features.has_names(set(_node_names(graph))):
-        return features
-    return labels if labels is not None and labels.names is None else None
-
-
-def _numbered_graph(
-    edges: Path, graph: GraphFile, table: FeatureTable | LabelTable, *, directed: bool, nodes: _Path | None
-) -> GraphFile:
+def _numbered_graph(edges: Path, graph: GraphFile, table: FeatureTable | LabelTable) -> GraphFile:
     """The graph whose nodes are the rows of the table, and its tokens their numbers."""
     count = len(table.lines)
-    numbered = all(name.isascii() and name.isdigit() and int(name) < count for name in _node_names(graph))
-    if not numbered:
-        stranger = next(n for n in _node_names(graph) if not (n.isascii() and n.isdigit() and int(n) < count))
-        raise FileFormatError(
-            table.path,
-            f"has {count} rows without names, so the nodes of {edges} must be row numbers 0..{count - 1}, "
-            f"but one is {stranger[:80]!r}; put each node's name in the first column",
-        )
+    for name in _node_names(graph):
+        if not (name.isascii() and name.isdigit() and len(name) < 19 and int(name) < count):
+            raise FileFormatError(
+                table.path,
+                f"has {count} rows without names, so the nodes of {edges} must be row numbers 0..{count - 1}, "
+                f"but one is {name[:80]!r}; put each node's name in the first column",
+            )
     if graph.node_names is None:
         if graph.adjacency.num_nodes != count:
             raise FileFormatError(table.path, f"has {count} rows, the graph {graph.adjacency.num_nodes} nodes")
@@ -142,9 +132,6 @@ def _labels(graph: GraphFile, table: LabelTable) -> Tensor:
     if table.names is None:
         if len(table.y) != num_nodes:
             problem = f"has {len(table.y)} labels for {num_nodes} nodes; write ? where one is not known"
-            raise FileFormatError(table.path, problem)
-        if graph.node_names is not None:
-            problem = "has no names, but other tables do; put each node's name in the first column"
             raise FileFormatError(table.path, problem)
         return torch.from_numpy(table.y)
     row_of = row_of_each_name(table.path, table.names, table.lines)
