@@ -1,0 +1,41 @@
+# The two commands to know: `make train` and `make test`. Each sets up .venv first if it must.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup train test quick lint types clean
+
+help:  ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Make .venv with pinned packages
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gnnkit needs Python 3.11 or newer, but $(PYTHON) is %d.%d; name another with: make PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (torch is large; only the first time)"
+	@# torch by its exact version first: a range would make pip look for builds with gigabytes of CUDA.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $(READY)
+
+train: $(READY)  ## Train a GCN on the karate club; takes seconds
+	@$(BIN)/gnnkit train karate
+
+test: $(READY)  ## Run the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+quick: $(READY)  ## Run the tests that take no more than a few seconds each
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow'
+
+lint: $(READY)  ## Check style and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(READY)  ## Check types
+	@$(BIN)/mypy
+
+clean:  ## Remove .venv and caches; run folders stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
