@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,7 @@ from gnnkit.data.coauthor_amazon import read_coauthor_amazon
 from gnnkit.data.karate import KARATE_EDGES, KARATE_LABELS, KARATE_TRAINING_NODES, NUM_MEMBERS
 from gnnkit.data.node_data import NodeData
 from gnnkit.data.planetoid import read_planetoid
-from gnnkit.data.registry import DatasetInfo, Kind, data_root, dataset_info
+from gnnkit.data.registry import DatasetInfo, Kind, data_root, dataset_info, download_command
 from gnnkit.data.splits import random_split, stratified_split
 from gnnkit.errors import MissingDataError
 from gnnkit.graph.adjacency import Adjacency
@@ -83,10 +82,9 @@ def locate_files(info: DatasetInfo, root: Path) -> Path:
         return folder
     looked = folder if len(absent) < len(info.files) else " and in ".join(map(str, info.folders(root)))
     others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-    where = "" if root == data_root() else f" --data-root {shlex.quote(str(root))}"
     raise MissingDataError(
         f"{info.name}: the file {absent[0]}{others} is missing; looked in {looked}. "
-        f"Fetch it with: gnnkit data download {info.name}{where}\n"
+        f"Fetch it with: {download_command(info, root)}\n"
         "or name a folder that has it with --data-root or the environment variable GNNKIT_DATA"
     )
 

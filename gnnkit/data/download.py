@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from gnnkit.data.datasets import load_dataset
-from gnnkit.data.registry import DatasetInfo, RemoteFile, data_root, dataset_info
+from gnnkit.data.registry import DatasetInfo, RemoteFile, data_root, dataset_info, download_command
 from gnnkit.errors import MissingDataError
 
 MAX_DOWNLOAD_BYTES = 256 * 2**20
@@ -85,14 +85,15 @@ def download_dataset(
         return []
     base_url = None if base_url is None else _checked_url(base_url)
     folder = info.folder_in(data_root(root))
+    command = download_command(info, data_root(root))
     paths = []
     for file in info.files:
         path = folder / file.name
         if path.exists():
-            _check_present(info, file, path)
+            _check_present(file, path, command)
         else:
             url = file.url if base_url is None else f"{base_url.rstrip('/')}/{file.name}"
-            _Download(info, file, path, url, progress, timeout, max_bytes).run()
+            _Download(info.name, file, path, url, command, progress, timeout, max_bytes).run()
         paths.append(path)
     return paths
 
@@ -144,11 +145,11 @@ def _problem_when_read(info: DatasetInfo, root: Path) -> str:
     return ""
 
 
-def _check_present(info: DatasetInfo, file: RemoteFile, path: Path) -> None:
+def _check_present(file: RemoteFile, path: Path, command: str) -> None:
     if file.sha256 is not None and sha256_of(path) != file.sha256:
         raise DownloadError(
             f"{path} is there but is not the upstream file (its SHA-256 differs); it was left as it is. "
-            f"Move it away and run again: gnnkit data download {info.name}"
+            f"Move it away and run again: {command}"
         )
 
 
@@ -184,15 +185,16 @@ class _Download:
 
     def __init__(
         self,
-        info: DatasetInfo,
+        name: str,
         file: RemoteFile,
         path: Path,
         url: str,
+        command: str,
         progress: Progress | None,
         timeout: float,
         max_bytes: int,
     ) -> None:
-        self.info, self.file, self.path, self.url = info, file, path, url
+        self.name, self.file, self.path, self.url, self.command = name, file, path, url, command
         self.progress, self.timeout, self.max_bytes = progress, timeout, max_bytes
         self.part = path.with_name(f".{path.name}.part")
         self.etag: str | None = None
@@ -293,8 +295,8 @@ class _Download:
 
     def _failed(self, problem: str) -> DownloadError:
         return DownloadError(
-            f"{self.info.name}: {self.file.name} could not be fetched from {self.url}: {problem}. "
-            f"Try again: gnnkit data download {self.info.name}\nor put the file at {self.path} yourself"
+            f"{self.name}: {self.file.name} could not be fetched from {self.url}: {problem}. "
+            f"Try again: {self.command}\nor put the file at {self.path} yourself"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -182,3 +183,9 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
         return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "gnnkit"
+
+
+def download_command(info: DatasetInfo, root: Path) -> str:
+    """The command line that fetches a data set into ``root``."""
+    where = "" if root == data_root() else f" --data-root {shlex.quote(str(root))}"
+    return f"gnnkit data download {info.name}{where}"

@@ -197,7 +197,7 @@ def test_a_server_that_refuses(server, photo, tmp_path, status, attempts):
         DownloadError, match=f"photo: photo.npz could not be fetched from http://127.*answers {status}"
     ) as caught:
         download_dataset("photo", tmp_path, base_url=server.url)
-    assert "gnnkit data download photo" in str(caught.value)
+    assert f"gnnkit data download photo --data-root {tmp_path}" in str(caught.value)
     assert str(tmp_path / "amazon/Photo/raw/photo.npz") in str(caught.value)
     assert len(server.requests) == attempts
 
