@@ -44,6 +44,17 @@ def state_gradients(
     Raises:
         ValueError: If the loss is not a scalar that depends on the states.
     """
+    return torch.stack(_state_gradients(cell, inputs, loss, state, times), dim=1)
+
+
+def _state_gradients(
+    cell: Cell[StateT],
+    inputs: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    state: StateT | None,
+    times: Tensor | None,
+) -> tuple[Tensor, ...]:
+    """dL/dh_t, ``[B, hidden_size]``, for each step."""
     if state is None:
         state = cell.initial_state(inputs.size(0))
     # The parameters' own gradients are half of a backward pass, and nobody asks for them here: the graph
@@ -51,14 +62,21 @@ def state_gradients(
     with torch.enable_grad(), _frozen(cell):
         start = map_state(lambda field: field.detach().requires_grad_(field.is_floating_point()), state)
         hidden = [after[0] for after in unroll_states(cell, inputs.detach(), start, times=times)]
-        value = loss(torch.stack(hidden, dim=1))
+        stacked = torch.stack([h.detach() for h in hidden]).requires_grad_()
+        value = loss(stacked.transpose(0, 1))
         if value.dim() or not value.requires_grad:
             raise ValueError(
                 "the loss must be a scalar that depends on the hidden states, "
                 f"got shape {tuple(value.shape)} with requires_grad={value.requires_grad}"
             )
-        gradients = torch.autograd.grad(value, hidden, allow_unused=True, materialize_grads=True)
-    return torch.stack(gradients, dim=1)
+        (direct,) = torch.autograd.grad(value, stacked)
+        # What the loss sees of each step is the seed of that step; steps that it does not see need none.
+        seen = direct.flatten(1).any(dim=1).tolist()
+        seeds = [(h, seed) for h, seed, used in zip(hidden, direct, seen, strict=True) if used]
+        if not seeds:
+            return direct.unbind(0)
+        outputs, grad_outputs = zip(*seeds, strict=True)
+        return torch.autograd.grad(outputs, hidden, grad_outputs, allow_unused=True, materialize_grads=True)
 
 
 def gradient_by_step(
@@ -88,9 +106,7 @@ def gradient_by_step(
         >>> norms / norms[-1]
         tensor([0.2500, 0.5000, 1.0000])
     """
-    gradients = state_gradients(cell, inputs, loss, state, times=times)
-    norms: Tensor = torch.linalg.vector_norm(gradients, dim=(0, 2))
-    return norms
+    return torch.stack([gradient.norm() for gradient in _state_gradients(cell, inputs, loss, state, times)])
 
 
 def recurrent_gradient_norms(module: nn.Module) -> dict[str, float]:

@@ -85,7 +85,7 @@ def unroll_states(
 
 
 def _steps(cell: Cell[StateT], inputs: Tensor, state: StateT, times: Tensor | None) -> Iterator[tuple[Tensor, StateT]]:
-    time_major = inputs.transpose(0, 1)
+    time_major = inputs.transpose(0, 1).contiguous()  # one product for all steps, and rows that lie together
     step: Callable[[Any, StateT], tuple[Tensor, StateT]]
     # unbind, not indexing: the backward of inputs[t] fills a tensor of all T steps, for every t.
     prepared: Iterable[Any]

@@ -107,15 +107,17 @@ class LSTMCell(nn.Module):
 
     def forward(self, input: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One step; see the class."""
-        return self.step(linear(input, self.weight_ih, self.bias_ih), state)
+        projected = linear(input, self.weight_ih, self.bias_ih)
+        new = lstm_update(projected + linear(state.hidden, self.weight_hh, self.bias_hh), state.cell)
+        return new.hidden, new
 
     def prepare(self, inputs: Tensor, state: LSTMState) -> Iterable[Tensor]:
-        """The input projections of all steps, in one product."""
-        return linear(inputs, self.weight_ih, self.bias_ih).unbind(0)
+        """The input projections of all steps and both biases, in one product."""
+        return linear(inputs, self.weight_ih, self.bias_ih + self.bias_hh).unbind(0)
 
     def step(self, prepared: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """One step from a projected input."""
-        new = lstm_update(prepared + linear(state.hidden, self.weight_hh, self.bias_hh), state.cell)
+        """One step from a projected input, ``[B, 4 hidden_size]``."""
+        new = lstm_update(torch.addmm(prepared, state.hidden, self.weight_hh.t()), state.cell)
         return new.hidden, new
 
     def run(self, inputs: Tensor, state: LSTMState, lengths: Tensor | None = None) -> tuple[Tensor, LSTMState]:

@@ -213,9 +213,8 @@ class PhasedLSTMCell(nn.Module):
     ) -> tuple[Tensor, PhasedLSTMState]:
         """One step at ``time``, by default at the state's own clock, which then moves on by 1."""
         now = state.time if time is None else time
-        projected = linear(input, self.weight_ih, self.bias_ih)
-        next_time = (now + 1).to(state.time.dtype).expand_as(state.time)
-        return self.step(DenseStep(projected, self.openness(now), next_time), state)
+        gates = linear(input, self.weight_ih, self.bias_ih) + linear(state.hidden, self.weight_hh, self.bias_hh)
+        return self._update(gates, self.openness(now), (now + 1).to(state.time.dtype), state)
 
     def prepare(
         self, inputs: Tensor, state: PhasedLSTMState, times: Tensor | None = None
@@ -245,16 +244,21 @@ class PhasedLSTMCell(nn.Module):
                 units = torch.split(is_open.nonzero()[:, 1], counts.tolist())
                 chosen = (gate[:, unit] for gate, unit in zip(openness.unbind(0), units, strict=True))
                 return map(OpenUnitsStep, inputs.unbind(0), chosen, next_times, units)
-        projected = linear(inputs, self.weight_ih, self.bias_ih).unbind(0)
+        projected = linear(inputs, self.weight_ih, self.bias_ih + self.bias_hh).unbind(0)
         return map(DenseStep, projected, openness.unbind(0), next_times)
 
     def step(self, prepared: DenseStep | OpenUnitsStep, state: PhasedLSTMState) -> tuple[Tensor, PhasedLSTMState]:
         """One step from a prepared item."""
         if isinstance(prepared, OpenUnitsStep):
             return self._step_open_units(prepared, state)
-        gates = prepared.projected + linear(state.hidden, self.weight_hh, self.bias_hh)
-        hidden, cell = self._gated_update(gates, LSTMState(state.hidden, state.cell), prepared.openness)
-        return hidden, PhasedLSTMState(hidden, cell, prepared.next_time)
+        gates = torch.addmm(prepared.projected, state.hidden, self.weight_hh.t())
+        return self._update(gates, prepared.openness, prepared.next_time, state)
+
+    def _update(
+        self, gates: Tensor, openness: Tensor, next_time: Tensor, state: PhasedLSTMState
+    ) -> tuple[Tensor, PhasedLSTMState]:
+        hidden, cell = self._gated_update(gates, LSTMState(state.hidden, state.cell), openness)
+        return hidden, PhasedLSTMState(hidden, cell, next_time.expand_as(state.time))
 
     def _gated_update(self, gates: Tensor, state: LSTMState, k: Tensor) -> LSTMState:
         if self.hidden_from == "candidate":

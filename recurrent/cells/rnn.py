@@ -74,15 +74,18 @@ class RNNCell(nn.Module):
 
     def forward(self, input: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """One step; see the class."""
-        return self.step(linear(input, self.weight_ih, self.bias_ih), state)
+        projected = linear(input, self.weight_ih, self.bias_ih)
+        return self._update(projected + linear(state.hidden, self.weight_hh, self.bias_hh))
 
     def prepare(self, inputs: Tensor, state: HiddenState) -> Iterable[Tensor]:
-        """The input projections of all steps, in one product."""
-        return linear(inputs, self.weight_ih, self.bias_ih).unbind(0)
+        """The input projections of all steps and both biases, in one product."""
+        return linear(inputs, self.weight_ih, self.bias_ih + self.bias_hh).unbind(0)
 
     def step(self, prepared: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
-        """One step from a projected input."""
-        total = prepared + linear(state.hidden, self.weight_hh, self.bias_hh)
+        """One step from a projected input, ``[B, hidden_size]``."""
+        return self._update(torch.addmm(prepared, state.hidden, self.weight_hh.t()))
+
+    def _update(self, total: Tensor) -> tuple[Tensor, HiddenState]:
         hidden = total.tanh() if self.nonlinearity == "tanh" else total.relu()
         return hidden, HiddenState(hidden)
 
