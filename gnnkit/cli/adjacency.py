@@ -79,6 +79,8 @@ def adjacency(
 
         write_graph(matrix, out, opened.node_names)
         note(f"wrote {out}")
+        if out.suffix.lower() == ".csv":
+            _note_absent_nodes(matrix, out)
     if plot is not None:
         from gnnkit.plots.adjacency import adjacency_figure
         from gnnkit.plots.style import save_figure
@@ -96,6 +98,12 @@ def _check_endings(out: Path | None, plot: Path | None) -> None:
     for path, option, endings in ((out, "--out", (".npz", ".csv", ".mtx")), (plot, "--plot", (".png", ".svg", ".pdf"))):
         if path is not None and path.suffix.lower() not in endings:
             raise BadUsageError(f"{option} {str(path)!r} must end with one of {', '.join(endings)}")
+
+
+def _note_absent_nodes(matrix: "Adjacency", out: Path) -> None:
+    absent = int(((matrix.in_degree() == 0) & (matrix.out_degree() == 0)).sum())
+    if absent:
+        note(f"{absent} nodes without edges are not in {out}, which lists edges; .npz keeps them")
 
 
 def _title(opened: NamedGraph, self_loops: float | None, normalize: Normalization | None) -> str:

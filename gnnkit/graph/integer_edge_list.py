@@ -6,7 +6,7 @@ that reader takes the file and names what is wrong with it.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,14 @@ _NEWLINE, _MINUS, _ZERO = 10, 45, 48
 _DIGITS = b"0123456789-"
 _BLANKS = b" \t\r\n"
 
-_Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64] | None, NDArray[np.int64]]
+
+class NumberColumns(NamedTuple):
+    """Lines of two whole numbers, a third number where there is one, and the line each stands in."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    weight: NDArray[np.float64] | None
+    line: NDArray[np.int64]
 
 
 def read_integer_edge_rows(path: Path, form: EdgeListFormat) -> EdgeRows | None:
@@ -30,31 +37,51 @@ def read_integer_edge_rows(path: Path, form: EdgeListFormat) -> EdgeRows | None:
         return None
     if any(prefix[:1].encode() in _DIGITS + _BLANKS + b".eE+" for prefix in form.comments):
         return None  # a comment could look like an edge
-    blocks: list[_Columns] = []
     try:
         with open_unpacked(path) as stream:
             lines_before, rest = _preamble(stream, form)
-            for block in _whole_line_blocks(stream, rest):
-                columns = _parsed_block(block, form, lines_before)
-                if columns is None or (blocks and (columns[2] is None) != (blocks[0][2] is None)):
-                    return None
-                blocks.append(columns)
-                lines_before += block.count(b"\n")
+            columns = read_number_columns(stream, rest, form, lines_before)
     except FileFormatError:
         return None  # the careful reader meets the same fault, and knows its line
-    if not blocks:
+    if columns is None:
         return None
-    sources, targets, weights, lines = zip(*blocks, strict=True)
-    source, target = np.concatenate(sources), np.concatenate(targets)
-    if source.size == 0:
-        return None
+    source, target, weight, line = columns
     ids, rows = np.unique(np.concatenate([source, target]), return_inverse=True)
     return EdgeRows(
         source=rows[: source.size],
         target=rows[source.size :],
-        weight=None if weights[0] is None else np.concatenate(weights),
-        line=np.concatenate(lines),
+        weight=weight,
+        line=line,
         node_names=tuple(map(str, ids.tolist())),
+    )
+
+
+def read_number_columns(stream: BinaryIO, rest: bytes, form: EdgeListFormat, lines_before: int) -> NumberColumns | None:
+    """Read ``rest`` and what follows it in ``stream`` as lines of two whole numbers and perhaps a number.
+
+    ``None`` if there is anything else, comments included, or nothing at all.
+
+    Raises:
+        FileFormatError: If the stream is a damaged gzip file or a bomb.
+    """
+    blocks: list[NumberColumns] = []
+    for block in _whole_line_blocks(stream, rest):
+        columns = _parsed_block(block, form, lines_before)
+        if columns is None:
+            return None
+        lines_before += block.count(b"\n")
+        if columns.line.size:
+            if blocks and (columns.weight is None) != (blocks[0].weight is None):
+                return None
+            blocks.append(columns)
+    if not blocks:
+        return None
+    weights = [block.weight for block in blocks if block.weight is not None]
+    return NumberColumns(
+        np.concatenate([block.first for block in blocks]),
+        np.concatenate([block.second for block in blocks]),
+        np.concatenate(weights) if weights else None,
+        np.concatenate([block.line for block in blocks]),
     )
 
 
@@ -90,7 +117,7 @@ def _whole_line_blocks(stream: BinaryIO, rest: bytes) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _parsed_block(block: bytes, form: EdgeListFormat, lines_before: int) -> _Columns | None:
+def _parsed_block(block: bytes, form: EdgeListFormat, lines_before: int) -> NumberColumns | None:
     """Parse whole lines into columns; ``None`` where a line is not two whole numbers [and a number]."""
     delimiter = (form.delimiter or "").encode()
     if block.translate(None, _DIGITS + _BLANKS + delimiter + b".eE+"):
@@ -104,7 +131,8 @@ def _parsed_block(block: bytes, form: EdgeListFormat, lines_before: int) -> _Col
     start, end = edges_of_tokens[::2], edges_of_tokens[1::2]
     line_of_token = np.searchsorted(newline, start)
     if start.size == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64), None, np.empty(0, np.int64)
+        nothing = np.empty(0, dtype=np.int64)
+        return NumberColumns(nothing, nothing, None, nothing)
     per_line = np.bincount(line_of_token)
     per_line = per_line[per_line > 0]
     columns = int(per_line[0])
@@ -121,7 +149,7 @@ def _parsed_block(block: bytes, form: EdgeListFormat, lines_before: int) -> _Col
     weight = _numbers(text, start[:, 2], end[:, 2]) if columns == 3 else None
     if ids is None or (columns == 3 and weight is None):
         return None
-    return ids[::2], ids[1::2], weight, line_of_token[::columns] + (lines_before + 1)
+    return NumberColumns(ids[::2], ids[1::2], weight, line_of_token[::columns] + (lines_before + 1))
 
 
 def _one_delimiter_between(is_delimiter: NDArray[np.bool_], start: NDArray[np.int64], columns: int) -> bool:

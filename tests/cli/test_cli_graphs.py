@@ -78,6 +78,14 @@ def test_out_writes_what_is_printed(tmp_path, ending):
         np.testing.assert_array_equal(np.diag(scipy.sparse.load_npz(path).toarray()), np.full(6, 0.5))
 
 
+def test_out_to_csv_says_that_nodes_without_edges_are_not_there(tmp_path):
+    nodes, path = tmp_path / "n.txt", tmp_path / "a.csv"
+    nodes.write_text("X\nY\n")
+    result = CliRunner().invoke(app, ["adjacency", FIGURE_A, "--nodes", str(nodes), "--out", str(path)])
+    assert f"2 nodes without edges are not in {path}" in result.stderr
+    assert "without edges" not in CliRunner().invoke(app, ["adjacency", FIGURE_A, "--out", str(path)]).stderr
+
+
 def test_out_into_a_missing_folder_names_the_file(tmp_path):
     path = tmp_path / "absent" / "a.npz"
     result = CliRunner().invoke(app, ["adjacency", FIGURE_A, "--out", str(path)])

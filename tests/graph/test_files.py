@@ -290,6 +290,22 @@ def test_matrix_market_as_scipy_reads_it(tmp_path, symmetry, field):
         np.testing.assert_array_equal(adjacency.to_dense().numpy(), matrix)
 
 
+@pytest.mark.parametrize("pattern", [True, False])
+def test_matrix_market_line_by_line_equals_the_fast_reader(tmp_path, monkeypatch, pattern):
+    rng = np.random.default_rng(5)
+    ends = rng.integers(1, 31, (200, 2)).tolist()
+    entries = [f"{i} {j}" if pattern else f" {i}\t{j} {rng.normal():.6g}" for i, j in ends]
+    field = "pattern" if pattern else "real"
+    text = f"%%MatrixMarket matrix coordinate {field} general\n% comment\n\n30 30 200\n" + "\n".join(entries)
+    path = written(tmp_path, "m.mtx", text)
+    with monkeypatch.context() as patched:
+        patched.setattr("gnnkit.graph.matrix_market._entries", None)
+        fast = read_graph(path).adjacency.to_dense()
+    commented = written(tmp_path, "c.mtx", text + "\n% a comment that the fast reader declines\n")
+    torch.testing.assert_close(read_graph(commented).adjacency.to_dense(), fast, rtol=0, atol=0)
+    np.testing.assert_allclose(fast.numpy(), scipy.io.mmread(path).toarray(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("symmetry", ["general", "symmetric"])
 def test_matrix_market_of_a_dense_matrix(tmp_path, symmetry):
     matrix = np.array([[0.0, 2.0], [2.0, 1.0]])
