@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gnnkit.graph import normalization, self_loops
 from gnnkit.graph.coalesce import coalesced
-from gnnkit.graph.sparse import Pattern, SparseMatrix, off_tape
+from gnnkit.graph.sparse import Pattern, SparseMatrix, lasting, may_vary, off_tape, plain
 from gnnkit.graph.validation import (
+    check_dtype,
     checked_edge_index,
     checked_edge_weight,
     checked_node_ids,
@@ -59,6 +60,9 @@ class Adjacency:
                 f"Adjacency(...) takes no {type(matrix).__name__}; use Adjacency.from_edge_index, from_dense, "
                 "from_scipy, from_networkx, from_data or batch"
             )
+        if matrix.values.is_inference():
+            # A graph made in inference mode may be trained on later, which inference tensors forbid.
+            matrix = off_tape(lambda: _copied(matrix))
         object.__setattr__(self, "_matrix", matrix)
         object.__setattr__(self, "_kept", {})
 
@@ -114,6 +118,8 @@ class Adjacency:
             ValueError: If the matrix is not square or holds NaN or infinite numbers.
         """
         matrix = torch.as_tensor(matrix)
+        if matrix.layout != torch.strided:
+            raise TypeError(f"from_dense takes a dense matrix, got {matrix.layout}; pass matrix.to_dense()")
         if matrix.dim() != 2 or matrix.size(0) != matrix.size(1):
             raise ValueError(f"an adjacency matrix must be square, (N, N), got shape {tuple(matrix.shape)}")
         edge_index = torch.nonzero(matrix).t()
@@ -224,12 +230,12 @@ class Adjacency:
     @property
     def is_weighted(self) -> bool:
         """Whether any weight differs from 1."""
-        return self._keep("weighted", lambda: bool((self._matrix.values != 1).any()))
+        return self._keep("weighted", lambda: bool((plain(self._matrix.values) != 1).any()))
 
     @property
     def has_negative_weights(self) -> bool:
         """Whether any weight is below 0."""
-        return self._keep("negative", lambda: bool((self._matrix.values < 0).any()))
+        return self._keep("negative", lambda: bool((plain(self._matrix.values) < 0).any()))
 
     @property
     def num_self_loops(self) -> int:
@@ -270,7 +276,7 @@ class Adjacency:
         if isinstance(weight, Tensor):
             if weight.numel() != 1:
                 raise ValueError(f"a self-loop weight is one number, got shape {tuple(weight.shape)}")
-            if weight.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(weight):
+            if may_vary(weight):
                 return Adjacency(self_loops.with_remaining_self_loops(self._matrix, weight))
             weight = float(weight)
         number = float(weight)
@@ -294,7 +300,7 @@ class Adjacency:
         """
         normalization.checked_kind(kind)
         if self.has_negative_weights:
-            lowest = float(self._matrix.values.detach().min())
+            lowest = float(plain(self._matrix.values).min())
             raise ValueError(
                 f"{kind} normalisation needs non-negative weights, but the smallest is {lowest:g}; take their "
                 "absolute value, or pass normalize=False to use the weights as they are"
@@ -310,7 +316,7 @@ class Adjacency:
         Raises:
             ValueError: If an id is not a node or occurs twice.
         """
-        ids = checked_node_ids(cast(Tensor, nodes), self.num_nodes).to(self.device)
+        ids = checked_node_ids(nodes, self.num_nodes).to(self.device)
         position = torch.full((self.num_nodes,), -1, dtype=torch.int64, device=self.device)
         position[ids] = torch.arange(ids.numel(), device=self.device)
         if ids.numel() and int((position >= 0).sum()) != ids.numel():
@@ -328,13 +334,22 @@ class Adjacency:
         dtype: torch.dtype | None = None,
         non_blocking: bool = False,
     ) -> Adjacency:
-        """The graph on another device, or with weights of another dtype; itself if nothing changes."""
+        """The graph on another device, or with weights of another dtype; itself if nothing changes.
+
+        Raises:
+            TypeError: If the dtype is not floating-point.
+            ValueError: If a weight is too large for it.
+        """
         pattern, values = self._matrix.pattern, self._matrix.values
         if dtype is not None and not dtype.is_floating_point:
             raise TypeError(f"weights need a floating-point dtype, got {dtype}")
         moved = values.to(device=device, dtype=dtype, non_blocking=non_blocking)
         if moved is values:
             return self
+        if moved.dtype != values.dtype and not bool(torch.isfinite(plain(moved)).all()):
+            raise ValueError(
+                f"a weight of {float(plain(values).abs().max()):g} is too large for {dtype}; scale the weights"
+            )
         if moved.device != values.device:
             crow = pattern.crow.to(device, non_blocking=non_blocking)
             col = pattern.col.to(device, non_blocking=non_blocking)
@@ -377,23 +392,19 @@ class Adjacency:
             )
         if x.layout != torch.strided:
             x = x.to_dense()
-        if x.dtype != self.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise TypeError(
-                f"node features are {x.dtype} and the graph's weights {self.dtype}; "
-                f"use adjacency.to(dtype={x.dtype}) or convert the features"
-            )
+        check_dtype(x, self.dtype)
         if x.dim() == 2:
             return product(x)
         nodes_first = x.movedim(-2, 0)
-        result = product(nodes_first.reshape(self.num_nodes, -1))
+        result = product(nodes_first.flatten(1))
         return result.view(nodes_first.shape).movedim(0, -2)
 
     # ---- as something else -----------------------------------------------------------------------
 
     def to_edge_index(self) -> tuple[Tensor, Tensor]:
-        """PyG's ``(edge_index, edge_weight)``, sorted by source, then target."""
+        """PyG's ``(edge_index, edge_weight)``, sorted by source, then target; a copy."""
         pattern = self._matrix.pattern
-        return torch.stack([pattern.row, pattern.col]), self._matrix.values
+        return torch.stack([pattern.row, pattern.col]), self._matrix.values.clone()
 
     def to_dense(self) -> Tensor:
         """The matrix ``(N, N)`` whose entry [i, j] is the weight of i -> j."""
@@ -427,12 +438,12 @@ class Adjacency:
 
     def _keep(self, key: object, compute: Callable[[], Kept]) -> Kept:
         """What ``compute`` gives, kept with this graph unless gradients must flow through the weights."""
-        if self._matrix.values.requires_grad:
+        if may_vary(self._matrix.values):
             return compute()
         if key not in self._kept:
             while len(self._kept) >= _MAX_KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = off_tape(compute)
+            self._kept[key] = lasting(compute, self._matrix.values)
         return cast(Kept, self._kept[key])
 
     def __repr__(self) -> str:
@@ -449,9 +460,7 @@ class Adjacency:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Adjacency:
-        pattern = self._matrix.pattern
-        copied = Pattern(pattern.crow.clone(), pattern.col.clone(), pattern.num_cols)
-        result = Adjacency(SparseMatrix(copied, self._matrix.values.detach().clone()))
+        result = Adjacency(_copied(self._matrix))
         memo[id(self)] = result
         return result
 
@@ -463,6 +472,12 @@ class Adjacency:
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("Adjacency is final; hold one in your class instead of inheriting from it")
+
+
+def _copied(matrix: SparseMatrix) -> SparseMatrix:
+    pattern = matrix.pattern
+    copied = Pattern(pattern.crow.clone(), pattern.col.clone(), pattern.num_cols)
+    return SparseMatrix(copied, matrix.values.detach().clone())
 
 
 def _from_csr(crow: Tensor, col: Tensor, values: Tensor) -> Adjacency:

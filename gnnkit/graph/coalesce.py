@@ -20,7 +20,7 @@ def coalesced(edge_index: Tensor, edge_weight: Tensor, num_nodes: int, how: str)
             weight = weight.new_zeros(source.numel()).index_add(0, group, weight)
         else:
             lowest = weight.new_full((source.numel(),), float("-inf"))
-            weight = lowest.index_reduce(0, group, weight, "amax")
+            weight = lowest.scatter_reduce(0, group, weight, "amax")
     pattern = off_tape(lambda: Pattern(row_pointers(source, num_nodes), target, num_nodes))
     pattern.__dict__["row"] = source
     return SparseMatrix(pattern, weight)

@@ -44,18 +44,48 @@ class Pattern:
     @cached_property
     def row(self) -> Tensor:
         """The row of every entry."""
-        return off_tape(lambda: expand_rows(self.crow, self.col.numel()))
+        return lasting(lambda: expand_rows(self.crow, self.col.numel()), self.crow)
 
     @cached_property
     def transpose(self) -> Transpose:
         """The pattern by columns; a stable sort, so rows stay in order within a column."""
-        return off_tape(lambda: transpose_csr(self.crow, self.col, self.num_cols))
+        return lasting(lambda: transpose_csr(self.crow, self.col, self.num_cols), self.crow)
 
 
 def off_tape(compute: Callable[[], Result]) -> Result:
     """Compute what is kept for later: without gradients and never as inference tensors."""
     with torch.inference_mode(False), torch.no_grad():
         return compute()
+
+
+def lasting(compute: Callable[[], Result], given: Tensor) -> Result:
+    """``off_tape``, and outside every ``torch.func`` transform too unless ``given`` belongs to one.
+
+    What ``torch.func.grad`` makes is wrapped for that call; kept, the wrapper would outlive it.
+    """
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active() or is_transformed(given):
+        return off_tape(compute)
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+    with temporarily_clear_interpreter_stack():
+        return off_tape(compute)
+
+
+def is_transformed(tensor: Tensor) -> bool:
+    """Whether a ``torch.func`` transform is at work on the tensor."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def may_vary(values: Tensor) -> bool:
+    """Whether values carry gradients or are mapped, so that nothing made of them may be kept."""
+    return values.requires_grad or is_transformed(values)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The numbers themselves, all mapped elements at once: what can be looked at within a transform."""
+    while is_transformed(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.detach()
 
 
 def expand_rows(crow: Tensor, num_entries: int) -> Tensor:
@@ -105,7 +135,17 @@ class SparseMatrix:
 
     @classmethod
     def from_tensor(cls, tensor: Tensor) -> SparseMatrix:
-        """The matrix of a two-dimensional sparse tensor of torch, CSR, CSC or COO."""
+        """The matrix of a two-dimensional sparse tensor of torch, CSR, CSC or COO.
+
+        Raises:
+            ValueError: If it has another layout, or more dimensions.
+        """
+        layouts = torch.sparse_csr, torch.sparse_csc, torch.sparse_coo
+        if tensor.layout not in layouts or tensor.dim() != 2 or tensor.dense_dim() != 0:
+            raise ValueError(
+                "a sparse matrix must be a two-dimensional CSR, CSC or COO tensor of numbers, got "
+                f"{tensor.layout} of shape {tuple(tensor.shape)}; convert with .to_dense()"
+            )
         if tensor.layout != torch.sparse_csr:
             # COO is summed over duplicates on the way, as torch itself reads it.
             tensor = (tensor.coalesce() if tensor.layout == torch.sparse_coo else tensor).to_sparse_csr()
@@ -124,9 +164,9 @@ class SparseMatrix:
 
     @cached_property
     def symmetric(self) -> bool:
-        """Whether the matrix equals its transpose; False where values carry gradients."""
+        """Whether the matrix equals its transpose; False where values carry gradients or are mapped."""
         pattern = self.pattern
-        if pattern.num_rows != pattern.num_cols or self.values.requires_grad:
+        if pattern.num_rows != pattern.num_cols or may_vary(self.values):
             return False
         # A cheap look first: in- and out-degrees differ in nearly every directed graph.
         if not torch.equal(row_pointers(pattern.col, pattern.num_cols), pattern.crow):
@@ -138,11 +178,11 @@ class SparseMatrix:
     @cached_property
     def transposed_values(self) -> Tensor | None:
         """Values in the transpose's order; None where they carry gradients and may not be kept."""
-        if self.values.requires_grad:
+        if may_vary(self.values):
             return None
         if self.symmetric:
             return self.values
-        return off_tape(lambda: self.values[self.pattern.transpose.order])
+        return lasting(lambda: self.values[self.pattern.transpose.order], self.values)
 
     @property
     def transposed(self) -> SparseMatrix:
@@ -276,9 +316,10 @@ def sparse_product(
     """
     if torch.is_autocast_enabled(x.device.type):
         # A sum over neighbours accumulates, so it belongs to what autocast keeps in float32.
+        dtype = torch.promote_types(torch.promote_types(values.dtype, x.dtype), torch.float32)
         with torch.autocast(x.device.type, enabled=False):
-            kept = None if t_values is None else t_values.float()
-            return sparse_product(values.float(), x.float(), crow, col, t_crow, t_col, kept, t_order)
+            kept = None if t_values is None else t_values.to(dtype)
+            return sparse_product(values.to(dtype), x.to(dtype), crow, col, t_crow, t_col, kept, t_order)
     return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order)
 
 
@@ -327,8 +368,8 @@ class _Product(torch.autograd.Function):
             values, x, *structure = args
             # (C, F, V) as (C, F V): mapped features are more columns of the same product.
             columns = x.movedim(x_dim, -1)
-            product = sparse_product(values, columns.reshape(columns.size(0), -1), *structure)
-            return product.view(-1, *columns.shape[1:]), 2
+            product = sparse_product(values, columns.flatten(1), *structure)
+            return product.view(product.size(0), *columns.shape[1:]), 2
         return _looped(info.batch_size, in_dims, args, sparse_product), 0
 
 

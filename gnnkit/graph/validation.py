@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+from typing import SupportsIndex
+
 import torch
 from torch import Tensor
+
+from gnnkit.graph.sparse import plain
 
 
 def checked_edge_index(edge_index: Tensor, num_nodes: int) -> Tensor:
@@ -15,6 +21,10 @@ def checked_edge_index(edge_index: Tensor, num_nodes: int) -> Tensor:
     """
     if not isinstance(edge_index, Tensor):
         raise TypeError(f"edge_index must be a torch.Tensor, got {type(edge_index).__name__}")
+    if edge_index.layout != torch.strided:
+        raise TypeError(
+            f"edge_index must be a dense tensor, got {edge_index.layout}; Adjacency.from_scipy reads matrices"
+        )
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         fix = (
             "pass edge_index.t() if the edges are stored one per row"
@@ -54,37 +64,58 @@ def checked_edge_weight(edge_weight: Tensor, num_edges: int) -> Tensor:
         raise TypeError(f"edge_weight must be real, got {edge_weight.dtype}; pass .abs() or .real")
     if not edge_weight.dtype.is_floating_point:
         edge_weight = edge_weight.to(torch.get_default_dtype())
-    finite = torch.isfinite(edge_weight)
+    looked_at = plain(edge_weight)
+    finite = torch.isfinite(looked_at)
     if not bool(finite.all()):
-        edge = int(torch.nonzero(~finite)[0])
+        edge = int(torch.nonzero(~finite)[0, -1])
         raise ValueError(
-            f"edge_weight[{edge}] is {float(edge_weight[edge])}; weights must be finite: drop or repair that edge"
+            f"edge_weight[{edge}] is {float(looked_at[~finite][0])}; weights must be finite: drop or repair that edge"
         )
     return edge_weight
 
 
-def checked_num_nodes(num_nodes: int) -> int:
+def checked_num_nodes(num_nodes: SupportsIndex) -> int:
     """``num_nodes`` as a non-negative int.
 
     Raises:
         TypeError: If it is not a whole number.
         ValueError: If it is negative.
     """
-    if isinstance(num_nodes, bool) or not hasattr(num_nodes, "__index__"):
+    try:
+        number = operator.index(num_nodes)
+    except TypeError:
+        raise TypeError(f"num_nodes must be a whole number, got {num_nodes!r}") from None
+    if isinstance(num_nodes, bool):
         raise TypeError(f"num_nodes must be a whole number, got {num_nodes!r}")
-    if num_nodes < 0:
-        raise ValueError(f"num_nodes must be 0 or more, got {num_nodes}")
-    return int(num_nodes)
+    if number < 0:
+        raise ValueError(f"num_nodes must be 0 or more, got {number}")
+    return number
 
 
-def checked_node_ids(nodes: Tensor | list[int] | int, num_nodes: int, *, name: str = "nodes") -> Tensor:
+def check_dtype(x: Tensor, weights: torch.dtype) -> None:
+    """Features and weights must be of one dtype, except under autocast, which settles it.
+
+    Raises:
+        TypeError: If they differ.
+    """
+    if x.dtype != weights and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"node features are {x.dtype} and the graph's weights {weights}; "
+            f"use adjacency.to(dtype={x.dtype}) or convert the features"
+        )
+
+
+def checked_node_ids(nodes: Tensor | Sequence[int] | int, num_nodes: int, *, name: str = "nodes") -> Tensor:
     """Node ids, or a boolean mask over the nodes, as a one-dimensional int64 tensor.
 
     Raises:
-        TypeError: If the ids are not integers.
+        TypeError: If they are no tensor or sequence of integers.
         ValueError: If an id is not a node, or a mask has the wrong length.
     """
-    ids = torch.as_tensor(nodes)
+    try:
+        ids = torch.as_tensor(nodes)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a tensor or a list of ids, got {nodes!r:.80}") from None
     if ids.dtype == torch.bool:
         if ids.shape != (num_nodes,):
             raise ValueError(f"a mask of {name} must have shape ({num_nodes},), got {tuple(ids.shape)}")

@@ -18,6 +18,7 @@ from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models.stack import graphs_per_layer
 from gnnkit.nn.dropout import checked_probability, dropout
 from gnnkit.nn.gcn import GCNConv
+from gnnkit.nn.inputs import as_features
 
 
 class GCN(nn.Module):
@@ -78,6 +79,7 @@ class GCN(nn.Module):
     ) -> list[Tensor]:
         """What comes out of every layer, after ReLU for all but the last."""
         graphs = graphs_per_layer(edge_index, self.num_layers)
+        x = as_features(x, self.in_channels)  # sparse tensors in the form that dropout draws few numbers for
         outputs: list[Tensor] = []
         for layer, (conv, graph) in enumerate(zip(self._convs(), graphs, strict=True)):
             out: Tensor = conv(dropout(x, self.dropout, self.training), graph, edge_weight)

@@ -16,10 +16,16 @@ def graphs_per_layer(
     """The graph of every layer: one graph for all, or one block each.
 
     Raises:
+        TypeError: If it is neither a graph nor a list or tuple of blocks.
         ValueError: If there is not one block per layer.
     """
     if isinstance(edge_index, Adjacency | Tensor):
         return [edge_index] * num_layers
+    if not isinstance(edge_index, list | tuple):
+        raise TypeError(
+            "edge_index must be an Adjacency, a tensor of shape (2, num_edges), or a list of one Block per layer, "
+            f"got {type(edge_index).__name__}"
+        )
     if len(edge_index) != num_layers:
         raise ValueError(f"a model of {num_layers} layers takes one Block per layer, got {len(edge_index)}")
     return edge_index

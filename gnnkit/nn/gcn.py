@@ -76,7 +76,9 @@ class GCNConv(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         if normalize not in (True, False, "sym", "row"):
             raise ValueError(f"normalize must be True, False, 'sym' or 'row', got {normalize!r}")
-        self.kind: Literal["sym", "row"] | None = "sym" if normalize is True else (normalize or None)
+        self.kind: Literal["sym", "row"] | None = (
+            normalize if isinstance(normalize, str) else "sym" if normalize else None
+        )
         self.add_self_loops = self.kind is not None if add_self_loops is None else add_self_loops
         if improved and self_loop_weight != 1.0:
             raise ValueError(f"improved=True means self_loop_weight=2, but it was given as {self_loop_weight}")
@@ -122,7 +124,7 @@ class GCNConv(nn.Module):
         """
         x = as_features(x, self.in_channels)
         hidden = transform(x, self.lin.weight)
-        graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=hidden.dtype)
+        graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=self.lin.weight.dtype)
         out = propagate(graph, gcn_normalized(full_graph(graph), self.self_loop_weight, self.kind), hidden)
         # The bias follows the sum: inside it, each node would scale it by its row of A^.
         return out if self.bias is None else out + self.bias

@@ -8,6 +8,7 @@ from torch import Tensor
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.validation import check_dtype
 
 Graph = Adjacency | Block
 
@@ -38,7 +39,7 @@ def as_graph(
             "Adjacency.from_scipy and from_dense read matrices"
         )
     if edge_weight is None:
-        edge_weight = torch.ones(edge_index.size(-1), dtype=dtype, device=edge_index.device)
+        edge_weight = torch.ones(edge_index.shape[-1:], dtype=dtype, device=edge_index.device)
     return Adjacency.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
 
 
@@ -64,22 +65,37 @@ def as_features(x: Tensor | SparseMatrix, in_channels: int) -> Tensor | SparseMa
 
 
 def transform(x: Tensor | SparseMatrix, weight: Tensor) -> Tensor:
-    """Compute x W^T without a bias, for dense and for sparse features; ``weight`` as ``torch.nn.Linear`` holds it."""
+    """Compute x W^T without a bias, for dense and for sparse features; ``weight`` as ``torch.nn.Linear`` holds it.
+
+    Raises:
+        TypeError: If the features' dtype is not the layer's.
+    """
+    dtype = x.values.dtype if isinstance(x, SparseMatrix) else x.dtype
+    if dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
+        raise TypeError(
+            f"node features are {dtype} and the layer's weights {weight.dtype}; "
+            f"convert the features with x.to({weight.dtype}) or the layer with .to({dtype})"
+        )
     if isinstance(x, SparseMatrix):
         return x.matmul(weight.t())
     return torch.nn.functional.linear(x, weight)
 
 
 def propagate(graph: Graph, full: Adjacency, x: Tensor) -> Tensor:
-    """Messages along ``full``, a weighted form of the graph, or along the block's slice of it."""
+    """Messages along ``full``, a weighted form of the graph, or along the block's slice of it.
+
+    Raises:
+        TypeError: If the features' dtype is not the graph's.
+    """
     if isinstance(graph, Adjacency):
         return full.propagate(x)
+    check_dtype(x, full.dtype)
     matrix = graph.restrict(full)
     if x.dim() == 2:
         return matrix.matmul(x)
     nodes_first = x.movedim(-2, 0)
-    product = matrix.matmul(nodes_first.reshape(nodes_first.size(0), -1))
-    return product.view(-1, *nodes_first.shape[1:]).movedim(0, -2)
+    product = matrix.matmul(nodes_first.flatten(1))
+    return product.view(product.size(0), *nodes_first.shape[1:]).movedim(0, -2)
 
 
 def full_graph(graph: Graph) -> Adjacency:

@@ -7,14 +7,30 @@ from torch import Tensor
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of rows whose largest logit is the label's; NaN without rows."""
+    """Share of rows whose largest logit is the label's; NaN without rows.
+
+    Raises:
+        ValueError: If there is not one label per row.
+    """
+    if logits.shape[:-1] != labels.shape:
+        raise ValueError(f"one label per row of logits: got {tuple(logits.shape)} and {tuple(labels.shape)}")
     if labels.numel() == 0:
         return float("nan")
     return float((logits.argmax(dim=-1) == labels).sum()) / labels.numel()
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Counts ``(num_classes, num_classes)``: row the true class, column the predicted one."""
+    """Counts ``(num_classes, num_classes)``: row the true class, column the predicted one.
+
+    Raises:
+        ValueError: If the shapes differ, or a class does not lie in ``0 .. num_classes - 1``.
+    """
+    if predicted.shape != labels.shape:
+        raise ValueError(f"one prediction per label: got {tuple(predicted.shape)} and {tuple(labels.shape)}")
+    for name, classes in (("predicted", predicted), ("labels", labels)):
+        outside = (classes < 0) | (classes >= num_classes)
+        if bool(outside.any()):
+            raise ValueError(f"{name} holds {int(classes[outside][0])}, but classes are 0..{num_classes - 1}")
     counts = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     return counts.view(num_classes, num_classes)
 
