@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
-from gnnkit.graph.sparse import Pattern, SparseMatrix, entries_of_rows, off_tape, row_pointers
+from gnnkit.graph.sparse import Pattern, SparseMatrix, entries_of_rows, lasting, may_vary, off_tape, row_pointers
 from gnnkit.graph.validation import checked_node_ids
 
 
@@ -55,11 +55,14 @@ class Block:
         known = self._kept.get(id(full))
         if known is not None:
             return known[1]
-        pattern, entry = off_tape(lambda: self._slice(full))
-        matrix = SparseMatrix(pattern, full._matrix.values[entry], symmetric=False)
-        if not matrix.values.requires_grad:
-            # The entry holds the graph too, so that its id cannot come to mean another one.
-            self._kept = {id(full): (full, matrix)}
+        values = full._matrix.values
+        pattern, entry = lasting(lambda: self._slice(full), values)
+        # Asked of the full graph's weights: under no_grad the slice of weights that carry gradients has none.
+        if may_vary(values):
+            return SparseMatrix(pattern, values[entry], symmetric=False)
+        matrix = SparseMatrix(pattern, lasting(lambda: values[entry], values), symmetric=False)
+        # The entry holds the graph too, so that its id cannot come to mean another one.
+        self._kept = {id(full): (full, matrix)}
         return matrix
 
     def _slice(self, full: Adjacency) -> tuple[Pattern, Tensor]:
@@ -149,7 +152,11 @@ def receptive_field(graph: Adjacency, nodes: Tensor | Sequence[int] | int, num_l
     """
     if num_layers < 0:
         raise ValueError(f"num_layers must be 0 or more, got {num_layers}")
-    targets = checked_node_ids(torch.as_tensor(nodes), graph.num_nodes).to(graph.device)
+    targets = checked_node_ids(nodes, graph.num_nodes).to(graph.device)
+    return off_tape(lambda: _field(graph, targets.clone(), num_layers))
+
+
+def _field(graph: Adjacency, targets: Tensor, num_layers: int) -> ReceptiveField:
     crow, col = _entering(graph)
     hop_of = torch.full((graph.num_nodes,), -1, dtype=torch.int64, device=graph.device)
     hop_of[targets] = 0

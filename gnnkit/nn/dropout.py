@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.sparse import SparseMatrix, is_transformed
 
 Features = TypeVar("Features", bound=Tensor | SparseMatrix)
 _LANES = 1 << 16
@@ -46,8 +46,9 @@ def dropout(x: Features, p: float, training: bool = True) -> Features:
         return x
     if isinstance(x, SparseMatrix):
         return cast(Features, x.with_values(dropout(x.values, p)))
-    if x.device.type != "cpu":
-        return cast(Features, functional.dropout(x, p))  # one fused kernel there
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_transformed(x):
+        # One fused kernel there; and neither the compiler nor vmap knows random_ of a range.
+        return cast(Features, functional.dropout(x, p))
     return cast(Features, x * keep_mask(x, p))
 
 
