@@ -1,5 +1,6 @@
 """``gnnkit adjacency``: the matrix A of a graph, A + lambda I, or its normalised form."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,6 +69,8 @@ def adjacency(
     With --json, edges are listed as edge_index and edge_weight, and a small matrix as rows, too.
     """
     _check_endings(out, plot)
+    if self_loops is not None and not math.isfinite(self_loops):
+        raise BadUsageError(f"--self-loops must be a finite number, got {self_loops}")
     opened = open_graph(graph, directed=directed, nodes=nodes, delimiter=delimiter, header=header, data_root=data_root)
     matrix = opened.adjacency
     if self_loops is not None:

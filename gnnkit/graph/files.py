@@ -104,7 +104,7 @@ def read_graph(
         )
         return _graph_file(path, _edge_list(path, form, directed, nodes, num_nodes))
     for name, value in {
-        "nodes": nodes, "num_nodes": num_nodes, "delimiter": delimiter, "header": header, "weighted": weighted
+        "nodes": nodes if nodes is None else str(nodes), "num_nodes": num_nodes, "delimiter": delimiter, "header": header, "weighted": weighted
     }.items():  # fmt: skip
         if value is not None:
             raise ValueError(f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}")

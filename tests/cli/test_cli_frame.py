@@ -139,6 +139,7 @@ def test_debug_prints_a_traceback(tmp_path):
         ["info"],
         ["info", "--nonsense", FIGURE_A],
         ["adjacency", FIGURE_A, "--self-loops", "many"],
+        ["adjacency", FIGURE_A, "--self-loops", "nan"],
         ["adjacency", FIGURE_A, "--normalize", "both"],
         ["adjacency", FIGURE_A, "--out", "a.xls"],
         ["adjacency", FIGURE_A, "--plot", "a.gif"],

@@ -123,6 +123,8 @@ def test_quoted_cells(tmp_path):
 def test_options_that_a_format_has_no_use_for_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"delimiter=',' is for edge lists, but .*a\.mtx"):
         read_graph(tmp_path / "a.mtx", delimiter=",")
+    with pytest.raises(ValueError, match=r"nodes='n\.txt' is for edge lists, but .*a\.graphml"):
+        read_graph(tmp_path / "a.graphml", nodes=Path("n.txt"))
     with pytest.raises(ValueError, match=r"'a\.xls' has an unknown ending; known are \.txt"):
         read_graph(tmp_path / "a.xls")
 
