@@ -103,9 +103,14 @@ def read_graph(
             weighted=weighted,
         )
         return _graph_file(path, _edge_list(path, form, directed, nodes, num_nodes))
-    for name, value in {
-        "nodes": nodes if nodes is None else str(nodes), "num_nodes": num_nodes, "delimiter": delimiter, "header": header, "weighted": weighted
-    }.items():  # fmt: skip
+    for_edge_lists = {
+        "nodes": None if nodes is None else str(nodes),
+        "num_nodes": num_nodes,
+        "delimiter": delimiter,
+        "header": header,
+        "weighted": weighted,
+    }
+    for name, value in for_edge_lists.items():
         if value is not None:
             raise ValueError(f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}")
     if ending == ".graphml":
