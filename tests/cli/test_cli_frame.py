@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -56,9 +55,11 @@ def test_help_loads_nothing_heavy(arguments):
 
 def test_help_is_quick():
     gnnkit("--help")
-    started = time.perf_counter()
+    before = os.times()
     assert gnnkit("--help").returncode == 0
-    assert time.perf_counter() - started < 1
+    after = os.times()
+    # CPU time of the child, so that a busy machine does not fail the test
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 1
 
 
 @pytest.mark.parametrize("name", ["info", "adjacency"])
