@@ -1,12 +1,12 @@
 """How far a gradient reaches through time, and what the gates do meanwhile."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from recurrent.adjoint import gradients_of_states
 from recurrent.cells.cell import Cell, StateT, map_state
 from recurrent.unroll import unroll_states
 
@@ -42,41 +42,9 @@ def state_gradients(
         - **output:** :math:`(B, T, hidden\_size)`; zeros for a step that the loss does not see
 
     Raises:
-        ValueError: If the loss is not a scalar that depends on the states.
+        ValueError: If the loss is not a scalar that depends on the states; else as :func:`recurrent.unroll`.
     """
-    return torch.stack(_state_gradients(cell, inputs, loss, state, times), dim=1)
-
-
-def _state_gradients(
-    cell: Cell[StateT],
-    inputs: Tensor,
-    loss: Callable[[Tensor], Tensor],
-    state: StateT | None,
-    times: Tensor | None,
-) -> tuple[Tensor, ...]:
-    """dL/dh_t, ``[B, hidden_size]``, for each step."""
-    if state is None:
-        state = cell.initial_state(inputs.size(0))
-    # The parameters' own gradients are half of a backward pass, and nobody asks for them here: the graph
-    # starts at the first state instead.
-    with torch.enable_grad(), _frozen(cell):
-        start = map_state(lambda field: field.detach().requires_grad_(field.is_floating_point()), state)
-        hidden = [after[0] for after in unroll_states(cell, inputs.detach(), start, times=times)]
-        stacked = torch.stack([h.detach() for h in hidden]).requires_grad_()
-        value = loss(stacked.transpose(0, 1))
-        if value.dim() or not value.requires_grad:
-            raise ValueError(
-                "the loss must be a scalar that depends on the hidden states, "
-                f"got shape {tuple(value.shape)} with requires_grad={value.requires_grad}"
-            )
-        (direct,) = torch.autograd.grad(value, stacked)
-        # What the loss sees of each step is the seed of that step; steps that it does not see need none.
-        seen = direct.flatten(1).any(dim=1).tolist()
-        seeds = [(h, seed) for h, seed, used in zip(hidden, direct, seen, strict=True) if used]
-        if not seeds:
-            return direct.unbind(0)
-        outputs, grad_outputs = zip(*seeds, strict=True)
-        return torch.autograd.grad(outputs, hidden, grad_outputs, allow_unused=True, materialize_grads=True)
+    return torch.stack(gradients_of_states(cell, inputs, loss, state, times), dim=1)
 
 
 def gradient_by_step(
@@ -106,7 +74,7 @@ def gradient_by_step(
         >>> norms / norms[-1]
         tensor([0.2500, 0.5000, 1.0000])
     """
-    return torch.stack([gradient.norm() for gradient in _state_gradients(cell, inputs, loss, state, times)])
+    return torch.stack([gradient.norm() for gradient in gradients_of_states(cell, inputs, loss, state, times)])
 
 
 def recurrent_gradient_norms(module: nn.Module) -> dict[str, float]:
@@ -167,16 +135,3 @@ def gate_activations(
         before = before._replace(time=times.expand(inputs.shape[:2]))  # type: ignore[attr-defined]
     activations: dict[str, Any] = cell.gates(inputs, before)._asdict()
     return activations
-
-
-@contextmanager
-def _frozen(cell: object) -> Iterator[None]:
-    """A module's parameters as constants, for as long as this lasts."""
-    trainable = [p for p in cell.parameters() if p.requires_grad] if isinstance(cell, nn.Module) else []
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)

@@ -52,7 +52,7 @@ def unroll(
         >>> outputs.shape, torch.equal(outputs[:, -1], state.hidden)
         (torch.Size([2, 5, 4]), True)
     """
-    state = _checked_state(cell, inputs, state)
+    state = checked_state(cell, inputs, state)
     _check_lengths(lengths, inputs)
     _check_times(times, inputs, cell)
     if lengths is not None:
@@ -79,7 +79,7 @@ def unroll_states(
         - **inputs:** :math:`(B, T, input\_size)`
         - **output:** T states whose fields start with :math:`B`
     """
-    state = _checked_state(cell, inputs, state)
+    state = checked_state(cell, inputs, state)
     _check_times(times, inputs, cell)
     return [state for _, state in _steps(cell, inputs, state, times)]
 
@@ -139,7 +139,8 @@ def _reversed(values: Tensor, lengths: Tensor | None) -> Tensor:
     return values[torch.arange(len(values), device=values.device).unsqueeze(-1), order]
 
 
-def _checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> StateT:
+def checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> StateT:
+    """The state to start from: the given one, if it and the inputs fit the cell, or the initial one."""
     if inputs.dim() != 3 or inputs.size(-1) != cell.input_size or inputs.size(1) == 0:
         raise ValueError(
             f"inputs must be [batch_size, seq_length >= 1, input_size = {cell.input_size}], got {tuple(inputs.shape)}"
