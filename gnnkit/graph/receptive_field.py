@@ -7,9 +7,10 @@ per layer, a rectangular slice of the full graph, normalised by the full graph's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from torch import Tensor
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.sparse import Pattern, SparseMatrix, entries_of_rows, lasting, may_vary, off_tape, row_pointers
 from gnnkit.graph.validation import checked_node_ids
+
+Kept = TypeVar("Kept")
 
 
 class Block:
@@ -34,6 +37,7 @@ class Block:
     def __init__(self, graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> None:
         self.graph, self.source_ids, self.target_ids = graph, source_ids, target_ids
         self._kept: dict[int, tuple[Adjacency, SparseMatrix]] = {}
+        self._derived: dict[object, Any] = {}
 
     @property
     def num_sources(self) -> int:
@@ -64,6 +68,12 @@ class Block:
         # The entry holds the graph too, so that its id cannot come to mean another one.
         self._kept = {id(full): (full, matrix)}
         return matrix
+
+    def _keep(self, key: object, compute: Callable[[], Kept]) -> Kept:
+        """What ``compute`` makes of the block's structure, kept with it."""
+        if key not in self._derived:
+            self._derived[key] = off_tape(compute)
+        return cast(Kept, self._derived[key])
 
     def _slice(self, full: Adjacency) -> tuple[Pattern, Tensor]:
         matrix = full._matrix

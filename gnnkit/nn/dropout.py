@@ -10,6 +10,8 @@ JMLR 2014.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import torch
@@ -54,12 +56,24 @@ def dropout(x: Features, p: float, training: bool = True) -> Features:
 
 def keep_mask(x: Tensor, p: float) -> Tensor:
     """A random mask of ``x``'s shape and dtype: 0 where dropped, 1 / (probability to keep) elsewhere."""
-    dropped_lanes = round(p * _LANES)
-    if dropped_lanes == _LANES:
+    if keep_probability(p) == 0.0:
         return torch.zeros_like(x)
-    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
+    return kept(x.shape, p, x.device).to(x.dtype).mul_(1.0 / keep_probability(p))
+
+
+def keep_probability(p: float) -> float:
+    """The probability with which a number is kept: 1 - p to the nearest 2^-16."""
+    return (_LANES - round(p * _LANES)) / _LANES
+
+
+def kept(shape: Sequence[int], p: float, device: torch.device) -> Tensor:
+    """Which numbers stay, as booleans."""
+    dropped_lanes = round(p * _LANES)
+    if dropped_lanes == _LANES:  # no 16-bit number lies above all of them
+        return torch.zeros(*shape, dtype=torch.bool, device=device)
+    size = math.prod(shape)
+    words = torch.empty((size + 3) // 4, dtype=torch.int64, device=device)
     # The full range: random_() alone never sets the sign bit, a quarter of whose lanes would be biased.
     words.random_(-(2**63), None)
-    lanes = words.view(torch.int16)[: x.numel()].view(x.shape)
-    keep = lanes >= dropped_lanes - _LANES // 2
-    return keep.to(x.dtype).mul_(_LANES / (_LANES - dropped_lanes))
+    lanes = words.view(torch.int16)[:size].view(*shape)
+    return lanes >= dropped_lanes - _LANES // 2
