@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnkit.graph import normalization, self_loops
 from gnnkit.graph.coalesce import coalesced
-from gnnkit.graph.sparse import Pattern, SparseMatrix, lasting, may_vary, off_tape, plain
+from gnnkit.graph.sparse import Pattern, SparseMatrix, lasting, may_vary, off_tape, plain, prepare
 from gnnkit.graph.validation import (
     check_dtype,
     checked_edge_index,
@@ -393,6 +393,8 @@ class Adjacency:
         if x.layout != torch.strided:
             x = x.to_dense()
         check_dtype(x, self.dtype)
+        if torch.compiler.is_compiling():
+            prepare(self._matrix)
         if x.dim() == 2:
             return product(x)
         nodes_first = x.movedim(-2, 0)

@@ -220,8 +220,7 @@ class SparseMatrix:
         if not needs_transpose:
             return sparse_product(self.values, x, pattern.crow, pattern.col)
         if self.symmetric:
-            itself = pattern.crow, pattern.col, self.values
-            return sparse_product(self.values, x, pattern.crow, pattern.col, *itself)
+            return sparse_product(self.values, x, pattern.crow, pattern.col, symmetric=True)
         t = pattern.transpose
         kept = self.transposed_values
         return sparse_product(self.values, x, pattern.crow, pattern.col, t.crow, t.col, kept, t.order)
@@ -241,6 +240,17 @@ class SparseMatrix:
         flat = self.pattern.row * self.pattern.num_cols + self.pattern.col
         dense = self.values.new_zeros(self.pattern.num_rows * self.pattern.num_cols)
         return dense.index_add(0, flat, self.values).view(self.shape)
+
+
+def prepare(matrix: SparseMatrix) -> bool:
+    """Find what products with a matrix need, before the compiler traces one: the search looks at values."""
+    if not matrix.symmetric:
+        matrix.pattern.transpose, matrix.transposed_values  # noqa: B018
+    return True
+
+
+# What torch.compiler.assume_constant_result does, without loading the compiler.
+prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 # Operators of their own, so that torch.compile takes them whole. Declared through define/impl:
@@ -307,20 +317,24 @@ def sparse_product(
     t_col: Tensor | None = None,
     t_values: Tensor | None = None,
     t_order: Tensor | None = None,
+    *,
+    symmetric: bool = False,
 ) -> Tensor:
     """M x as a function of plain tensors.
 
     ``t_values`` are the values in the transpose's order, kept from earlier, or None where
     ``values`` carry gradients: then the backward takes ``values[t_order]``. Without the
-    transpose's tensors the backward finds them itself, correct but slower.
+    transpose's tensors the backward finds them itself, correct but slower, or takes the matrix
+    itself where it is ``symmetric`` (a flag, since the compiler takes no tensor twice).
     """
     if torch.is_autocast_enabled(x.device.type):
         # A sum over neighbours accumulates, so it belongs to what autocast keeps in float32.
         dtype = torch.promote_types(torch.promote_types(values.dtype, x.dtype), torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             kept = None if t_values is None else t_values.to(dtype)
-            return sparse_product(values.to(dtype), x.to(dtype), crow, col, t_crow, t_col, kept, t_order)
-    return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order)
+            wide = values.to(dtype), x.to(dtype)
+            return sparse_product(*wide, crow, col, t_crow, t_col, kept, t_order, symmetric=symmetric)
+    return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order, symmetric)
 
 
 class _Product(torch.autograd.Function):
@@ -334,12 +348,13 @@ class _Product(torch.autograd.Function):
         t_col: Tensor | None,
         t_values: Tensor | None,
         t_order: Tensor | None,
+        symmetric: bool,
     ) -> Tensor:
         return cast(Tensor, _product_op(crow, col, values, x.contiguous()))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        values, x, *structure = inputs
+        values, x, *structure, ctx.symmetric = inputs
         # x is needed only for the gradient of the values: without one its memory is free to go.
         ctx.save_for_backward(values, x if ctx.needs_input_grad[0] else None, *structure)
         ctx.num_cols = x.shape[0]
@@ -350,7 +365,9 @@ class _Product(torch.autograd.Function):
         grad_values = grad_x = None
         if ctx.needs_input_grad[0]:
             grad_values = sampled_product(grad, x, crow, col)
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[1] and ctx.symmetric:
+            grad_x = sparse_product(values, grad, crow, col, symmetric=True)
+        elif ctx.needs_input_grad[1]:
             if t_crow is None:
                 t_crow, t_col, t_order, _ = transpose_csr(crow, col, ctx.num_cols)
             if t_values is None:
@@ -359,18 +376,18 @@ class _Product(torch.autograd.Function):
             else:
                 back = values, None
             grad_x = sparse_product(t_values, grad, t_crow, t_col, crow, col, *back)
-        return grad_values, grad_x, None, None, None, None, None, None
+        return grad_values, grad_x, None, None, None, None, None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
         values_dim, x_dim, *other_dims = in_dims
         if values_dim is None and x_dim is not None and all(dim is None for dim in other_dims):
-            values, x, *structure = args
+            values, x, *structure, symmetric = args
             # (C, F, V) as (C, F V): mapped features are more columns of the same product.
             columns = x.movedim(x_dim, -1)
-            product = sparse_product(values, columns.flatten(1), *structure)
+            product = sparse_product(values, columns.flatten(1), *structure, symmetric=symmetric)
             return product.view(product.size(0), *columns.shape[1:]), 2
-        return _looped(info.batch_size, in_dims, args, sparse_product), 0
+        return _looped(info.batch_size, in_dims[:-1], args[:-1], sparse_product), 0
 
 
 def _inverse(order: Tensor) -> Tensor:

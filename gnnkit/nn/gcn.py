@@ -24,9 +24,27 @@ def gcn_normalized(
     graph: Adjacency, self_loop_weight: float | Tensor | None = 1.0, kind: Literal["sym", "row"] | None = "sym"
 ) -> Adjacency:
     """A^: the graph with self-loops of weight lambda (none where None), then normalised (not where None)."""
+    if torch.compiler.is_compiling() and not isinstance(self_loop_weight, Tensor):
+        _prepare(graph, self_loop_weight, kind)
+    return _normalized(graph, self_loop_weight, kind)
+
+
+def _normalized(
+    graph: Adjacency, self_loop_weight: float | Tensor | None, kind: Literal["sym", "row"] | None
+) -> Adjacency:
     if self_loop_weight is not None:
         graph = graph.with_self_loops(self_loop_weight)
     return graph if kind is None else graph.normalized(kind)
+
+
+def _prepare(graph: Adjacency, self_loop_weight: float | None, kind: Literal["sym", "row"] | None) -> bool:
+    """Have the graph keep A^ before the compiler traces the layer, since finding it looks at values."""
+    _normalized(graph, self_loop_weight, kind)
+    return True
+
+
+# What torch.compiler.assume_constant_result does, without loading the compiler.
+_prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 class GCNConv(nn.Module):
