@@ -117,13 +117,13 @@ def selected_weights(folder: RunFolder) -> dict[str, Tensor]:
         RunError: If there is no checkpoint with any yet.
     """
     saved = folder.load_checkpoint()
-    if saved is None or not saved.get("best_loss") or not saved["best_loss"][2]:
+    if saved is None or "val_loss" not in saved["best"]:
         raise RunError(f"{folder.path} has no selected weights yet: its training has not finished; use --resume")
-    weights: dict[str, Tensor] = saved["best_loss"][2]
+    weights: dict[str, Tensor] = saved["best"]["val_loss"][2]
     return weights
 
 
 def _lowest_validation_loss(path: Path) -> tuple[float, str]:
     saved: dict[str, Any] | None = RunFolder.open(path).load_checkpoint()
-    loss = math.inf if saved is None else saved["best_loss"][1]
+    loss = math.inf if saved is None or "val_loss" not in saved["best"] else saved["best"]["val_loss"][1]
     return (loss if math.isfinite(loss) else math.inf, path.name)

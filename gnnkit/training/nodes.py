@@ -8,31 +8,21 @@ the lowest validation loss, the earlier on ties; test labels are read once, afte
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gnnkit.data.node_data import NodeData
-from gnnkit.errors import DivergedError
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.receptive_field import Block, receptive_field
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.runs import (
-    CheckpointTimer,
-    Interrupted,
-    MetricsLog,
-    RunFolder,
-    catch_interrupt,
-    random_state,
-    restore_random_state,
-    seed_everything,
-)
+from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
 from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
+from gnnkit.training.session import Best, ProgressSink, Session, current_weights
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -114,13 +104,6 @@ class NodeResult:
         return self.test.accuracy
 
 
-class ProgressSink(Protocol):
-    """Where progress goes; `gnnkit.runs.Progress` is one."""
-
-    def update(self, completed: int, **fields: float | str) -> None:
-        """Say how many epochs are done."""
-
-
 class View(NamedTuple):
     """What a forward pass needs to score some nodes: rows of features, the graph, and the rows to keep."""
 
@@ -183,25 +166,35 @@ def fit(
     features = features_of(data)
     train = view_of(model, data, features, data.train_mask, prune=config.prune)
     val = view_of(model, data, features, data.val_mask, prune=config.prune) if bool(data.val_mask.any()) else None
-    run = _Run(model, config, folder)
+    optimizer = _adam(model, config)
+    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
     with catch_interrupt() as stop:
-        while run.epoch < config.epochs and not run.out_of_patience:
-            row = {**_train_step(model, train, run.optimizer), **_NOT_SCORED}
-            _check_finite(row["train_loss"], run)
-            if val is not None and ((run.epoch + 1) % config.eval_every == 0 or run.epoch + 1 == config.epochs):
+        while session.step < config.epochs and not _out_of_patience(session, config):
+            row = _train_step(model, train, optimizer)
+            session.check_finite(row["train_loss"])
+            epoch = session.step + 1
+            if val is not None and (epoch % config.eval_every == 0 or epoch == config.epochs):
                 row |= _scored(model, val)
-            run.record(row)
+            session.record(row)
+            session.keep_lowest("val_loss", row.get("val_loss", math.nan))
+            session.keep_highest("val_accuracy", row.get("val_accuracy", math.nan))
             if progress is not None:
-                progress.update(run.epoch, **{name: value for name, value in row.items() if value == value})
+                progress.update(epoch, **row)
             if stop.requested:
-                run.save()
-                raise Interrupted(f"stopped after epoch {run.epoch}; continue with --resume")
-            run.save_if_due()
-    run.finish()
-    return _result(model, data, features, run)
+                session.save()
+                raise Interrupted(f"stopped after epoch {epoch}; continue with --resume")
+            session.save_if_due()
+    for name in ("val_loss", "val_accuracy"):
+        if name not in session.best:  # without validation nodes the last epoch is the selected one
+            session.keep(name, math.nan)
+    session.save()
+    return _result(model, data, features, session, config)
 
 
-_NOT_SCORED = {"val_loss": math.nan, "val_accuracy": math.nan}
+def _out_of_patience(session: Session, config: TrainConfig) -> bool:
+    if config.patience is None or "val_loss" not in session.best:
+        return False
+    return session.step - session.best["val_loss"].step >= config.patience * config.eval_every
 
 
 def _train_step(model: nn.Module, view: View, optimizer: torch.optim.Optimizer) -> dict[str, float]:
@@ -221,98 +214,6 @@ def _scored(model: nn.Module, view: View) -> dict[str, float]:
     return {"val_loss": float(cross_entropy(logits, view.labels)), "val_accuracy": accuracy(logits, view.labels)}
 
 
-def _check_finite(loss: float, run: _Run) -> None:
-    if not math.isfinite(loss):
-        kept = "" if run.folder is None else f"; the checkpoint of epoch {run.saved_epoch} is in {run.folder.path}"
-        raise DivergedError(f"the training loss became {loss} in epoch {run.epoch + 1}; try a lower lr{kept}")
-
-
-class _Run:
-    """Where a run stands: what a checkpoint holds."""
-
-    def __init__(self, model: nn.Module, config: TrainConfig, folder: RunFolder | None) -> None:
-        self.model, self.config, self.folder = model, config, folder
-        self.optimizer = _adam(model, config)
-        self.epoch = self.saved_epoch = 0
-        self.history: dict[str, list[float]] = {name: [] for name in COLUMNS}
-        # The lowest validation loss and the highest validation accuracy: epoch, value, weights.
-        self.best_loss: tuple[int, float, dict[str, Tensor]] = (0, math.inf, {})
-        self.best_accuracy: tuple[int, float, dict[str, Tensor]] = (0, -math.inf, {})
-        self.seconds_before, self.started = 0.0, time.perf_counter()
-        self.timer = CheckpointTimer()
-        self.metrics: MetricsLog | None = None
-        if folder is not None:
-            saved = folder.load_checkpoint()
-            if saved is None:
-                self.metrics = MetricsLog(folder.metrics_path, COLUMNS)
-            else:
-                self._restore(saved)
-                self.metrics = MetricsLog.resume(folder.metrics_path, COLUMNS, last_step=self.epoch)
-
-    @property
-    def seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.started
-
-    @property
-    def out_of_patience(self) -> bool:
-        if self.config.patience is None or self.best_loss[0] == 0:
-            return False
-        return self.epoch - self.best_loss[0] >= self.config.patience * self.config.eval_every
-
-    def record(self, row: dict[str, float]) -> None:
-        """Count an epoch and keep the weights if they are the best so far; ties go to the earlier epoch."""
-        self.epoch += 1
-        for name, value in {"epoch": float(self.epoch), **row}.items():
-            self.history[name].append(value)
-        if self.metrics is not None:
-            self.metrics.append(self.epoch, {name: None if value != value else value for name, value in row.items()})
-        if row["val_loss"] < self.best_loss[1]:
-            self.best_loss = (self.epoch, row["val_loss"], _weights(self.model))
-        if row["val_accuracy"] > self.best_accuracy[1]:
-            self.best_accuracy = (self.epoch, row["val_accuracy"], _weights(self.model))
-
-    def save_if_due(self) -> None:
-        if self.timer.due():
-            self.save()
-
-    def save(self) -> None:
-        """Write metrics and checkpoint, if there is a folder for them."""
-        if self.folder is None or self.metrics is None:
-            return
-        self.metrics.flush()
-        self.folder.save_checkpoint(
-            {
-                "epoch": self.epoch,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "random": random_state(),
-                "history": self.history,
-                "best_loss": self.best_loss,
-                "best_accuracy": self.best_accuracy,
-                "seconds": self.seconds,
-            }
-        )
-        self.saved_epoch = self.epoch
-        self.timer.restart()
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        restore_random_state(saved["random"])
-        self.epoch = self.saved_epoch = saved["epoch"]
-        self.history = saved["history"]
-        self.best_loss, self.best_accuracy = tuple(saved["best_loss"]), tuple(saved["best_accuracy"])
-        self.seconds_before = saved["seconds"]
-
-    def finish(self) -> None:
-        """Without validation nodes the last epoch is the selected one; then write the last checkpoint."""
-        if self.best_loss[0] == 0:
-            self.best_loss = (self.epoch, math.nan, _weights(self.model))
-            self.best_accuracy = (self.epoch, math.nan, self.best_loss[2])
-        if self.saved_epoch != self.epoch or self.folder is not None:
-            self.save()
-
-
 def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     groups = getattr(model, "parameter_groups", None)
     if groups is None:
@@ -320,34 +221,33 @@ def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups(config.weight_decay), config.lr, fused=True)
 
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
 @torch.no_grad()
-def _result(model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, run: _Run) -> NodeResult:
-    test = view_of(model, data, features, data.test_mask, prune=run.config.prune)
+def _result(
+    model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, session: Session, config: TrainConfig
+) -> NodeResult:
+    test = view_of(model, data, features, data.test_mask, prune=config.prune)
 
-    def scores(epoch: int, weights: dict[str, Tensor]) -> Scores:
-        model.load_state_dict(weights)
+    def scores(best: Best) -> Scores:
+        model.load_state_dict(best.weights)
         model.eval()
         predicted = test.logits(model).argmax(dim=-1)
         confusion = confusion_matrix(predicted, test.labels, data.num_classes)
         count = test.labels.numel()
         share = int(confusion.diagonal().sum()) / count if count else math.nan
-        return Scores(epoch, share, macro_f1(confusion), confusion.tolist())
+        return Scores(best.step, share, macro_f1(confusion), confusion.tolist())
 
-    last = scores(run.epoch, _weights(model))
-    by_accuracy = scores(run.best_accuracy[0], run.best_accuracy[2])
-    selected = scores(run.best_loss[0], run.best_loss[2])  # last of all: the model keeps these weights
+    last = scores(Best(session.step, math.nan, current_weights(model)))
+    by_accuracy = scores(session.best["val_accuracy"])
+    chosen = session.best["val_loss"]
+    selected = scores(chosen)  # last of all: the model keeps these weights
     return NodeResult(
         test=selected,
         test_at_best_val_accuracy=by_accuracy,
         test_at_last_epoch=last,
-        val_loss=run.best_loss[1],
-        val_accuracy=run.history["val_accuracy"][run.best_loss[0] - 1],
-        epochs=run.epoch,
-        seed=run.config.seed,
-        seconds=run.seconds,
-        history=run.history,
+        val_loss=chosen.value,
+        val_accuracy=session.history["val_accuracy"][chosen.step - 1],
+        epochs=session.step,
+        seed=config.seed,
+        seconds=session.seconds,
+        history=session.history,
     )

@@ -27,7 +27,7 @@ def run(job, out, **options):
 
 
 def weights_of(path):
-    return load_checkpoint(path / "checkpoint.pt")["model"]
+    return load_checkpoint(path / "checkpoint.pt")["parts"]["model"]
 
 
 def assert_same_weights(first, second):
@@ -92,7 +92,7 @@ def test_runs_side_by_side_equal_runs_one_after_another(tmp_path):
         first, second = (
             load_checkpoint(tmp_path / name / f"seed-{seed}/checkpoint.pt") for name in ("alone", "beside")
         )
-        assert_same_weights(first["model"], second["model"])
+        assert_same_weights(first["parts"]["model"], second["parts"]["model"])
     single = run(replace(QUICK, training=replace(QUICK.training, seed=2)), tmp_path / "single")
     assert single.content["per_run"]["test_accuracy"][0] == alone.content["per_run"]["test_accuracy"][2]
 
@@ -230,12 +230,12 @@ def test_twenty_kills_lose_nothing(tmp_path):
             child = int(trainer.stdout.readline())
             # Let it write a checkpoint of its own, then kill it at a random moment of those that follow.
             deadline = time.monotonic() + 60
-            while not (checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] > before):
+            while not (checkpoint.exists() and load_checkpoint(checkpoint)["step"] > before):
                 assert time.monotonic() < deadline
             time.sleep(delays.random() * 0.05)
             os.kill(child, signal.SIGKILL)
             assert int(trainer.stdout.readline()) == signal.SIGKILL, "the run ended before it was killed"
-            after = load_checkpoint(checkpoint)["epoch"]
+            after = load_checkpoint(checkpoint)["step"]
             assert after > before
             before = after
         trainer.stdin.close()
