@@ -9,7 +9,7 @@ CPU seconds of all threads; wall time is beside it. Baselines:
   against our own loop with every unit computed (``dense``), which is the part due to skipping closed units.
 - gradient_by_step: ``retain_grad`` on every state, ``backward``, a norm per step; on the plain loop, and on
   our own loop with the input projection hoisted, which is the part due to leaving the weights' gradients out.
-- minGRU training step: our own loop over the same cell, instead of the parallel scan.
+- minGRU training step: our own loop over the same cell, instead of its scan.
 
     $ python benchmarks/recurrent.py --threads 1 --out benchmarks/results/recurrent.json
 """

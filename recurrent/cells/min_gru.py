@@ -23,7 +23,7 @@ from torch.nn.functional import linear
 
 from recurrent.cells.cell import HiddenState
 from recurrent.cells.parameters import check_sizes, torch_default_
-from recurrent.scan import linear_scan
+from recurrent.scan import gated_scan
 
 
 class MinGRUGates(NamedTuple):
@@ -81,17 +81,18 @@ class MinGRUCell(nn.Module):
         return hidden, HiddenState(hidden)
 
     def run(self, inputs: Tensor, state: HiddenState, lengths: Tensor | None = None) -> tuple[Tensor, HiddenState]:
-        """All steps in one parallel scan; see :func:`recurrent.unroll`."""
+        """All steps in one scan; see :func:`recurrent.unroll`."""
         padding = None
         if lengths is not None:
             steps = torch.arange(inputs.size(1), device=inputs.device)
             padding = (steps >= lengths.unsqueeze(-1)).unsqueeze(-1)
             inputs = inputs.masked_fill(padding, 0)  # padding may hold anything, NaN included
-        z, candidate = linear(inputs, self.weight_ih, self.bias_ih).chunk(2, dim=-1)
+        time_major = inputs.transpose(0, 1).contiguous()
+        z, candidate = linear(time_major, self.weight_ih, self.bias_ih).chunk(2, dim=-1)
         z = z.sigmoid()
         if padding is not None:
-            z = z.masked_fill(padding, 0)  # a closed gate carries the state past the end
-        outputs = linear_scan((1 - z).transpose(0, 1), (z * candidate).transpose(0, 1), state.hidden)
+            z = z.masked_fill(padding.transpose(0, 1), 0)  # a closed gate carries the state past the end
+        outputs = gated_scan(z, candidate, state.hidden)
         state = HiddenState(outputs[-1])
         outputs = outputs.transpose(0, 1)
         return outputs if padding is None else outputs.masked_fill(padding, 0), state

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recurrent import HiddenState, MinGRUCell, unroll
-from recurrent.scan import linear_scan
+from recurrent.scan import gated_scan, linear_scan
 from tests.reference.recurrent import min_gru_reference
 
 
@@ -34,6 +34,21 @@ def test_scan_gradients(length):
 def test_scan_names_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"\(3, 2\), \(3, 2\) and \(3,\)"):
         linear_scan(torch.ones(3, 2), torch.ones(3, 2), torch.ones(3))
+
+
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_the_gated_scan_of_the_cpu_equals_the_parallel_one(length):
+    generator = torch.Generator().manual_seed(length)
+    z = torch.rand(length, 3, 2, dtype=torch.float64, generator=generator).requires_grad_()
+    candidate = torch.randn(length, 3, 2, dtype=torch.float64, generator=generator).requires_grad_()
+    initial = torch.randn(3, 2, dtype=torch.float64, generator=generator).requires_grad_()
+    weights = torch.randn(length, 3, 2, dtype=torch.float64, generator=generator)
+    results = [
+        (states, *torch.autograd.grad((states * weights).sum(), (z, candidate, initial)))
+        for states in (gated_scan(z, candidate, initial), linear_scan(1 - z, z * candidate, initial))
+    ]
+    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
+    torch.autograd.gradcheck(gated_scan, (z, candidate, initial))
 
 
 def test_min_gru_equals_its_equations():
