@@ -36,7 +36,7 @@ def predict(
 ) -> None:
     """Predict every node's class; write node, class and the classes' probabilities as CSV."""
     from gnnkit.jobs import load
-    from gnnkit.runs import atomic_write
+    from gnnkit.storage.atomic import atomic_write
 
     trained = load(run)
     if graph is None:

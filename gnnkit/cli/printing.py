@@ -1,12 +1,13 @@
 """What commands say: results on stdout, everything else on stderr, and names that do no harm."""
 
 import json
-import math
 import sys
 import unicodedata
 from typing import Any, Literal
 
 import typer
+
+from gnnkit.storage.json_files import strict
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 _verbosity: Verbosity = "normal"
@@ -44,15 +45,7 @@ def show(text: str) -> None:
 
 def show_json(document: Any) -> None:
     """Print a result as one JSON document, in ASCII, so that no name can drive a terminal; NaN becomes null."""
-    typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    typer.echo(json.dumps(strict(document), indent=2, allow_nan=False))
 
 
 def show_rows(rows: list[tuple[str, str]]) -> None:

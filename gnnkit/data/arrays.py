@@ -8,7 +8,6 @@ to lie inside it: their sparse products do not look.
 from __future__ import annotations
 
 import math
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import FileFormatError, MissingDataError
+from gnnkit.storage.reading import read_regular
 
 Array = npt.NDArray[Any]
 
@@ -38,14 +38,9 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         FileFormatError: If it is no regular file (reading a pipe could wait forever) or too large.
     """
     try:
-        status = path.stat()
+        return read_regular(path, limit=max_bytes)
     except FileNotFoundError:
         raise MissingDataError(f"{path}: no such file") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise FileFormatError(path, "is not a regular file")
-    if status.st_size > max_bytes:
-        raise FileFormatError(path, f"has {status.st_size} bytes, more than {max_bytes}")
-    return path.read_bytes()
 
 
 def number_type(code: str, order: str = "|") -> np.dtype[Any]:

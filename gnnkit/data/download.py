@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 from gnnkit.data.datasets import load_dataset
 from gnnkit.data.registry import DatasetInfo, RemoteFile, data_root, dataset_info, download_command
 from gnnkit.errors import MissingDataError
+from gnnkit.storage.atomic import sync_folder
 
 MAX_DOWNLOAD_BYTES = 256 * 2**20
 
@@ -216,7 +217,7 @@ class _Download:
             self.part.unlink()
             raise self._failed(f"what came has SHA-256 {actual}, not {self.file.sha256}; it was not kept")
         os.replace(self.part, self.path)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _is_right(self) -> bool:
         return self.file.sha256 is None or sha256_of(self.part) == self.file.sha256
@@ -304,14 +305,3 @@ def _range_start(headers: Message) -> int | None:
     unit, _, rest = headers.get("Content-Range", "").partition(" ")
     start = rest.partition("-")[0]
     return int(start) if unit == "bytes" and start.isdecimal() else None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut; where folders cannot be synced, the name alone may not."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

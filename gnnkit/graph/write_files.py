@@ -1,8 +1,6 @@
-"""Write a graph to a file, whole or not at all: beside the place, then renamed into it."""
+"""Write a graph to a file, whole or not at all."""
 
-import errno
-import os
-import tempfile
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.storage.atomic import atomic_write
 
 WRITABLE_ENDINGS = (".npz", ".csv", ".mtx")
 _CSV_SPECIAL = frozenset(',"\t')
@@ -43,30 +42,9 @@ def write_graph(graph: Adjacency, path: str | Path, node_names: Sequence[str] | 
             f"node_names must be {graph.num_nodes} different names, got {len(node_names)}, "
             f"{len(set(node_names))} of them different"
         )
-    _write_whole(path, lambda stream: writer(stream, graph, node_names))
-
-
-def _write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    target = Path(os.path.realpath(path))  # a symbolic link is followed, not replaced
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
-        with os.fdopen(descriptor, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files for their owner alone
-        os.replace(temporary, target)
-    except BaseException as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):  # name the file asked for, not the temporary one
-            raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
-        raise
+    content = io.BytesIO()
+    writer(content, graph, node_names)
+    atomic_write(path, content.getvalue())
 
 
 def _write_npz(stream: BinaryIO, graph: Adjacency, node_names: Sequence[str] | None) -> None:

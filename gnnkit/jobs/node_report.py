@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from gnnkit.data.node_data import NodeData
 from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import recipe_of
-from gnnkit.runs import RunFolder, atomic_write, config_to_toml
+from gnnkit.runs import RunFolder, config_to_toml
+from gnnkit.storage.atomic import atomic_write
 from gnnkit.training.nodes import NodeResult, features_of
 
 _NAMED_POINTS = 60  # more names than this would cover one another

@@ -2,7 +2,6 @@
 
 from gnnkit.runs.checkpoint import CheckpointTimer, load_checkpoint, save_checkpoint
 from gnnkit.runs.config import config_from_toml, config_to_toml, read_config, write_config
-from gnnkit.runs.files import atomic_write, read_json, read_regular, write_json
 from gnnkit.runs.folder import RunFolder
 from gnnkit.runs.interrupt import Interrupted, StopRequest, catch_interrupt
 from gnnkit.runs.many import Outcome, run_many
@@ -30,6 +29,9 @@ from gnnkit.runs.statistics import (
     welch_t_test,
 )
 from gnnkit.runs.worker import report_progress
+from gnnkit.storage.atomic import atomic_write
+from gnnkit.storage.json_files import read_json, write_json
+from gnnkit.storage.reading import read_regular
 
 __all__ = [
     "CheckpointTimer",

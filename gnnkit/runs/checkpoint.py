@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs.files import atomic_write, read_regular
+from gnnkit.storage.atomic import atomic_write
+from gnnkit.storage.reading import read_regular
 
 FORMAT = "gnnkit checkpoint"
 FORMAT_VERSION = 1

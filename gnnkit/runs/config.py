@@ -12,7 +12,8 @@ import types
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs.files import atomic_write, read_regular
+from gnnkit.storage.atomic import atomic_write
+from gnnkit.storage.reading import read_regular
 
 _NONE = "none"
 _SCALARS = (str, int, float, bool)

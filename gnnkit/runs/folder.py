@@ -23,8 +23,9 @@ from typing import Any, TypeVar
 from gnnkit.errors import FileFormatError, RunError
 from gnnkit.runs.checkpoint import load_checkpoint, save_checkpoint
 from gnnkit.runs.config import read_config, write_config
-from gnnkit.runs.files import is_temporary, read_json, remove_temporary_files, write_json
 from gnnkit.runs.lock import LOCK_NAME, FolderLock
+from gnnkit.storage.atomic import is_temporary, remove_temporary_files
+from gnnkit.storage.json_files import read_json, write_json
 
 FORMAT = "gnnkit run"
 FORMAT_VERSION = 1

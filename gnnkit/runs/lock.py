@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from gnnkit.errors import FileFormatError, RunError
-from gnnkit.runs.files import read_json, write_all
+from gnnkit.storage.atomic import write_all
+from gnnkit.storage.json_files import read_json
 
 LOCK_NAME = "run.lock"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs.files import atomic_write, read_regular, write_all
+from gnnkit.storage.atomic import atomic_write, write_all
+from gnnkit.storage.reading import read_regular
 
 if TYPE_CHECKING:
     import numpy as np

@@ -90,7 +90,7 @@ def test_out_into_a_missing_folder_names_the_file(tmp_path):
     path = tmp_path / "absent" / "a.npz"
     result = CliRunner().invoke(app, ["adjacency", FIGURE_A, "--out", str(path)])
     assert result.exit_code == 1
-    assert result.stderr == f"gnnkit: {path}: No such file or directory\n"
+    assert result.stderr == f"gnnkit: {path}: cannot write the file (No such file or directory)\n"
 
 
 def test_a_large_matrix_is_summarised(tmp_path):

@@ -1,15 +1,10 @@
 import errno
-import json
-import math
 import os
 import stat
 
-import numpy as np
 import pytest
 
-from gnnkit.errors import FileFormatError
-from gnnkit.runs import atomic_write, read_json, read_regular, write_json
-from gnnkit.runs.files import remove_temporary_files
+from gnnkit.storage.atomic import atomic_write, remove_temporary_files, sync_folder
 
 # Every call to the system that a write makes; each is made to fail once.
 CALLS = ["open", "write", "fsync", "replace"]
@@ -97,31 +92,19 @@ def test_leftovers_of_a_killed_write_are_removed_and_nothing_else(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".hidden.tmp", "f", "f.tmp"]
 
 
-def test_json_is_strict_and_plain(tmp_path):
-    write_json(tmp_path / "s.json", {"a": np.float64(0.5), "b": math.nan, "c": (np.int64(3), [math.inf]), 4: "é"})
-    text = (tmp_path / "s.json").read_text()
-    assert json.loads(text, parse_constant=pytest.fail) == {"a": 0.5, "b": None, "c": [3, [None]], "4": "é"}
-    assert read_json(tmp_path / "s.json")["c"] == [3, [None]]
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP], ids=lambda code: errno.errorcode[code])
+def test_a_file_system_that_cannot_sync_folders_still_takes_files(tmp_path, monkeypatch, code):
+    def fail(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    sync_folder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"{", "is not JSON"),
-        (b"\xff\xfe\xfa", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
-        (b"9" * 10_000, "is not JSON"),
-        (b"[1]", "should hold a JSON object, holds a list"),
-        (b" " * (16 * 2**20 + 1), "is larger than"),
-    ],
-)
-def test_broken_json_is_one_kind_of_error(tmp_path, content, message):
-    (tmp_path / "f.json").write_bytes(content)
-    with pytest.raises(FileFormatError, match=rf"f\.json: .*{message}|f\.json: {message}"):
-        read_json(tmp_path / "f.json")
+def test_a_folder_that_fails_to_reach_the_disk_is_an_error(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-
-def test_reading_a_pipe_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FileFormatError, match="not a regular file"):
-        read_regular(tmp_path / "pipe")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        sync_folder(tmp_path)

@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import math
 import os
 import re
 import secrets
-import stat
 from pathlib import Path
-from typing import Any
-
-from gnnkit.errors import FileFormatError
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{12}\.tmp$")
 
@@ -53,7 +47,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
         except BaseException:  # ctrl-C too must leave no temporary file
             _remove_quietly(temporary)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno or errno.EIO, f"cannot write the file ({reason})", str(path)) from error
@@ -71,46 +65,28 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.match(path.name) is not None
 
 
-def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
-    """The bytes of a regular file, of at most ``limit`` bytes if that is given.
-
-    Raises:
-        FileFormatError: If it is larger, or a pipe or device, on which reading could hang.
-        OSError: If it cannot be opened.
-    """
-    # O_NONBLOCK: opening a pipe nobody writes to would otherwise wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileFormatError(path, "is not a regular file")
-        if limit is not None and status.st_size > limit:
-            raise FileFormatError(path, f"is larger than {limit:,} bytes, so not what was expected here")
-        return file.read(status.st_size)
+def write_all(descriptor: int, raw: bytes) -> None:
+    """`os.write` until nothing is left: one call may take only a part."""
+    rest = memoryview(raw)
+    while rest:
+        written = os.write(descriptor, rest)
+        if written == 0:
+            raise OSError(errno.EIO, "the file system takes no more bytes")
+        rest = rest[written:]
 
 
-def write_json(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """Write strict JSON atomically: NaN and infinity, which JSON lacks, become null; numpy scalars, numbers."""
-    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(path, text + "\n")
-
-
-def read_json(path: str | os.PathLike[str], *, limit: int = 16 * 2**20) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        FileFormatError: If it is not JSON, not an object, too large or nested beyond reason.
-        OSError: If it cannot be opened.
-    """
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a power cut, where the system can: a renamed file is safe only then."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        content = json.loads(read_regular(path, limit=limit))
-    except FileFormatError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(path, f"is not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise FileFormatError(path, f"should hold a JSON object, holds a {type(content).__name__}")
-    return content
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _write_to_disk(path: Path, raw: bytes) -> None:
@@ -123,39 +99,6 @@ def _write_to_disk(path: Path, raw: bytes) -> None:
         os.close(descriptor)
 
 
-def write_all(descriptor: int, raw: bytes) -> None:
-    """`os.write` until nothing is left: one call may take only a part."""
-    rest = memoryview(raw)
-    while rest:
-        written = os.write(descriptor, rest)
-        if written == 0:
-            raise OSError(errno.EIO, "the file system takes no more bytes")
-        rest = rest[written:]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot sync a folder
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _remove_quietly(path: Path) -> None:
     with contextlib.suppress(OSError):  # the error that brought us here matters more
         path.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy and torch, without importing either
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
