@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -78,11 +79,15 @@ def edges_from_data(data: Any) -> Edges:
                 f"edge_attr has shape {tuple(weight.shape)}, several numbers per edge, so it is no weight; "
                 "set data.edge_weight, or use Adjacency.from_edge_index(data.edge_index, num_nodes=data.num_nodes)"
             )
-    if "num_nodes" not in data and all(getattr(data, name, None) is None for name in ("x", "y", "pos")):
-        raise ValueError(
-            "this Data has neither num_nodes nor node features, so its nodes cannot be counted; set num_nodes"
-        )
-    return edge_index, weight, int(data.num_nodes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyG warns, then guesses the largest id + 1
+        try:
+            num_nodes = int(data.num_nodes)
+        except UserWarning:
+            raise ValueError(
+                "this Data has neither num_nodes nor node features, so its nodes cannot be counted; set num_nodes"
+            ) from None
+    return edge_index, weight, num_nodes
 
 
 def to_scipy(graph: Adjacency) -> scipy.sparse.csr_array:
