@@ -4,7 +4,9 @@ These are what ``torch.nn.RNN``, ``LSTM`` and ``GRU`` call. Ragged batches are p
 that padding is neither computed nor seen: it may hold anything, NaN included.
 """
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -33,7 +35,8 @@ def run_kernel(
         - **output:** :math:`(B, T, hidden\_size)`, zeros after each length, and the last state
     """
     if lengths is None:
-        outputs, *last = kernel(inputs, _kernel_state(state), weights, *_options(), True)
+        with _separate_weights(inputs):
+            outputs, *last = kernel(inputs, _kernel_state(state), weights, *_options(), True)
         return outputs, _plain_state(state, last)
     lengths = lengths.cpu()  # where packing wants them
     empty = (lengths == 0).to(inputs.device).unsqueeze(-1) if bool((lengths == 0).any()) else None
@@ -42,7 +45,8 @@ def run_kernel(
         inputs = inputs.masked_fill(empty.unsqueeze(-1), 0)
     packed = pack_padded_sequence(inputs, lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
     ordered = map_state(lambda field: field.index_select(0, packed.sorted_indices), state)
-    data, *last = kernel(packed.data, packed.batch_sizes, _kernel_state(ordered), weights, *_options())
+    with _separate_weights(inputs):
+        data, *last = kernel(packed.data, packed.batch_sizes, _kernel_state(ordered), weights, *_options())
     packed = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
     outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=inputs.size(1))
     final = map_state(lambda field: field.index_select(0, packed.unsorted_indices), _plain_state(state, last))
@@ -56,6 +60,21 @@ def _options() -> tuple[bool, int, float, bool, bool]:
     """has_biases, num_layers, dropout, train, bidirectional."""
     # cuDNN keeps what the backward needs only under train=True, whatever the module's mode is.
     return True, 1, 0.0, torch.is_grad_enabled(), False
+
+
+@contextmanager
+def _separate_weights(inputs: Tensor) -> Iterator[None]:
+    """Keep cuDNN from warning at every call that it copies the four parameters next to each other.
+
+    One copy a sequence is small beside the sequence, and a cell whose parameters are views of one buffer
+    would break whatever replaces or shares them.
+    """
+    if not inputs.is_cuda:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous")
+        yield
 
 
 def _kernel_state(state: tuple[Tensor, ...]) -> Tensor | list[Tensor]:

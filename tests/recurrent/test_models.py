@@ -1,5 +1,7 @@
 """Stacks and classifiers against torch.nn and against their own parts."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, unroll
 from recurrent.cells import layer_state_dict
 from recurrent.models import CellStack, SequenceClassifier, bilstm
+from recurrent.tasks import Adding, CopyMemory, Palindromes, TaskStream
 
 CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell]
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -110,6 +113,36 @@ def test_times_reach_the_clocks():
     inputs = torch.randn(2, 5, 3)
     torch.testing.assert_close(model(inputs, times=torch.arange(5.0)), model(inputs))
     assert not torch.allclose(model(inputs, times=torch.arange(5.0) * 7), model(inputs))
+
+
+@pytest.mark.parametrize(
+    ("task", "cell_type", "accuracy"),
+    [
+        (Palindromes(4), RNNCell, 0.95),  # a class after the last step
+        (Palindromes(4), LSTMCell, 0.95),
+        (Palindromes(4), GRUCell, 0.95),
+        (Palindromes(4), PhasedLSTMCell, 0.95),
+        (CopyMemory(1), GRUCell, 0.2),  # a class at every step; chance is 1/8
+        (Adding(4), MinGRUCell, 0.2),  # a number; chance is 0.08
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or str(value),
+)
+def test_every_kind_of_task_is_learnt_in_one_loop(task, cell_type, accuracy):
+    torch.manual_seed(0)
+    if cell_type is PhasedLSTMCell:
+        cell_type = functools.partial(cell_type, tau_range=(1.0, 4.0), r_on=0.5)
+    layers = 1 if isinstance(task, Palindromes) else 2
+    model = SequenceClassifier(
+        cell_type, task.input_size, 32, task.num_outputs, num_layers=layers, per_step=task.per_step
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _, (inputs, targets) in zip(range(250), TaskStream(task, 64, seed=0), strict=False):
+        optimizer.zero_grad()
+        task.loss(model(inputs), targets).backward()
+        optimizer.step()
+    inputs, targets = next(TaskStream(task, 1000, seed=0, split="held_out"))
+    with torch.no_grad():
+        assert task.accuracy(model.eval()(inputs), targets) >= accuracy
 
 
 @pytest.mark.parametrize(
