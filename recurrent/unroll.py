@@ -61,7 +61,7 @@ def unroll(
         inputs = _reversed(inputs, lengths)
         if times is not None:
             times = times.flip(-1) if lengths is None else _reversed(times.expand(inputs.shape[:2]), lengths)
-    if isinstance(cell, WholeSequenceCell):
+    if isinstance(cell, WholeSequenceCell) and _is_current(cell, "run"):
         outputs, state = cell.run(inputs, state, lengths)
     else:
         outputs, state = _loop(cell, inputs, state, lengths, times)
@@ -89,7 +89,9 @@ def _steps(cell: Cell[StateT], inputs: Tensor, state: StateT, times: Tensor | No
     step: Callable[[Any, StateT], tuple[Tensor, StateT]]
     # unbind, not indexing: the backward of inputs[t] fills a tensor of all T steps, for every t.
     prepared: Iterable[Any]
-    if isinstance(cell, TimedCell):
+    if not _is_current(cell, "step"):
+        step, prepared = cell, time_major.unbind(0)
+    elif isinstance(cell, TimedCell):
         step, prepared = cell.step, cell.prepare(time_major, state, times)
     elif isinstance(cell, PreparedCell):
         step, prepared = cell.step, cell.prepare(time_major, state)
@@ -118,6 +120,18 @@ def _loop(
     padded = torch.stack([output for output, _ in steps], dim=1)
     after = _states_at([state, *(state for _, state in steps)], lengths)
     return padded.masked_fill(~running.unsqueeze(-1), 0), after
+
+
+def _is_current(cell: object, form: str) -> bool:
+    """Whether a faster form of a cell still says what the cell does.
+
+    A subclass that redefines ``forward`` or ``step`` alone would be ignored by the ``run`` (and ``step``)
+    that it inherits: the class that last defined any of them must have defined this one too.
+    """
+    for base in type(cell).__mro__:
+        if {"run", "step", "forward", "__call__"} & vars(base).keys():
+            return form in vars(base)
+    return False
 
 
 def _states_at(states: list[StateT], lengths: Tensor) -> StateT:
@@ -173,7 +187,7 @@ def _check_lengths(lengths: Tensor | None, inputs: Tensor) -> None:
 def _check_times(times: Tensor | None, inputs: Tensor, cell: Cell[StateT]) -> None:
     if times is None:
         return
-    if not isinstance(cell, TimedCell):
+    if not isinstance(cell, TimedCell) or not _is_current(cell, "step"):
         raise ValueError(f"{type(cell).__name__} has no clock but got times; leave them out")
     if tuple(times.shape) not in (tuple(inputs.shape[:2]), (inputs.size(1),)):
         raise ValueError(

@@ -167,6 +167,30 @@ def test_half_precision_runs_close_to_full(cell_type, autocast):
     torch.testing.assert_close(outputs.float(), expected, rtol=0.05, atol=0.05)
 
 
+class HalvedStep(LSTMCell):
+    def step(self, prepared, state):
+        output, after = super().step(prepared, state)
+        return 0.5 * output, after
+
+    def forward(self, input, state):
+        output, after = super().forward(input, state)
+        return 0.5 * output, after
+
+
+class HalvedForward(LSTMCell):
+    def forward(self, input, state):
+        output, after = super().forward(input, state)
+        return 0.5 * output, after
+
+
+@pytest.mark.parametrize("cell_type", [HalvedStep, HalvedForward])
+def test_a_subclass_is_not_overtaken_by_the_kernel_it_inherits(cell_type):
+    cell, inputs, state = make(cell_type)
+    plain = LSTMCell(FEATURES, HIDDEN).double()
+    plain.load_state_dict(cell.state_dict())
+    torch.testing.assert_close(unroll(cell, inputs, state)[0], 0.5 * unroll(plain, inputs, state)[0], **EXACT)
+
+
 def test_errors_name_what_was_received():
     cell = LSTMCell(3, 4)
     inputs = torch.randn(2, 5, 3)
