@@ -18,7 +18,8 @@ from gnnkit.cli.graph_argument import (
     NodesOption,
     open_graph,
 )
-from gnnkit.cli.printing import harmless, note, show, show_json, show_rows
+from gnnkit.cli.printing import note, show, show_json, show_rows
+from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
     from gnnkit.graph.adjacency import Adjacency
@@ -127,7 +128,7 @@ def _show(opened: NamedGraph, matrix: "Adjacency") -> None:
         return
     _, weight = matrix.to_edge_index()
     rows = [
-        ("matrix", f"{harmless(opened.name)}, {matrix.num_nodes} x {matrix.num_nodes}"),
+        ("matrix", f"{printable(opened.name)}, {matrix.num_nodes} x {matrix.num_nodes}"),
         ("entries", f"{matrix.num_edges} ({matrix.num_edges / matrix.num_nodes**2:.3%} of all)"),
         ("symmetric", "yes" if matrix.is_symmetric else "no"),
         ("self-loops", str(matrix.num_self_loops)),

@@ -6,7 +6,8 @@ import typer
 
 from gnnkit.cli.command import FAILED, BadUsageError, JsonOption, command
 from gnnkit.cli.graph_argument import DataRootOption
-from gnnkit.cli.printing import detail, harmless, note, show, show_json
+from gnnkit.cli.printing import detail, note, show, show_json
+from gnnkit.storage.text import printable
 
 data = typer.Typer(help="List, download and verify data sets.", no_args_is_help=True)
 
@@ -74,9 +75,9 @@ def download(
     if json:
         show_json({"dataset": name, "files": [str(path) for path in paths], "fetched": sorted(fetched)})
     elif not paths:
-        show(f"{harmless(name)} is part of gnnkit; there is nothing to fetch")
+        show(f"{printable(name)} is part of gnnkit; there is nothing to fetch")
     else:
-        show(f"{harmless(name)}: {len(fetched)} of {len(paths)} files fetched, into {harmless(paths[0].parent)}")
+        show(f"{printable(name)}: {len(fetched)} of {len(paths)} files fetched, into {printable(paths[0].parent)}")
 
 
 @data.command()
@@ -90,11 +91,11 @@ def verify(name: NameArgument, data_root: DataRootOption = None, json: JsonOptio
         files = [{"path": str(status.path), "state": status.state, "detail": status.detail} for status in statuses]
         show_json({"dataset": name, "files": files})
     elif not statuses:
-        show(f"{harmless(name)} is part of gnnkit; there are no files to check")
+        show(f"{printable(name)} is part of gnnkit; there are no files to check")
     else:
         for status in statuses:
-            reason = f" ({harmless(status.detail)})" if status.detail else ""
-            show(f"{status.state:<8}  {harmless(status.path)}{reason}")
+            reason = f" ({printable(status.detail)})" if status.detail else ""
+            show(f"{status.state:<8}  {printable(status.path)}{reason}")
     if any(status.state in ("damaged", "missing") for status in statuses):
         raise typer.Exit(FAILED)
 

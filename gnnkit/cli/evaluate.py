@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from gnnkit.cli.command import JsonOption, command
-from gnnkit.cli.printing import harmless, show, show_json, show_rows
+from gnnkit.cli.printing import show, show_json, show_rows
+from gnnkit.storage.text import printable
 
 
 @command
@@ -45,7 +46,7 @@ def evaluate(
             }
         )
         return
-    show(f"{trained.job.model} on {harmless(data.name)}, seed {trained.seed}")
+    show(f"{trained.job.model} on {printable(data.name)}, seed {trained.seed}")
     show_rows(
         [
             ("test nodes", str(count)),
@@ -54,7 +55,7 @@ def evaluate(
         ]
     )
     show("\nconfusion (rows: true class, columns: predicted)")
-    names = [harmless(name) for name in data.class_names or map(str, range(data.num_classes))]
+    names = [printable(name) for name in data.class_names or map(str, range(data.num_classes))]
     width = max(len(cell) for cell in [*names, str(count)]) + 2
     show(" " * width + "".join(f"{name:>{width}}" for name in names))
     for name, row in zip(names, confusion.tolist(), strict=True):

@@ -16,7 +16,8 @@ from gnnkit.cli.graph_argument import (
     NodesOption,
     open_graph,
 )
-from gnnkit.cli.printing import harmless, show_json, show_rows
+from gnnkit.cli.printing import show_json, show_rows
+from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
     from gnnkit.graph.summary import DegreeRange, GraphSummary
@@ -53,7 +54,7 @@ def info(
         document["in_degree"], document["out_degree"] = summary.in_degree._asdict(), summary.out_degree._asdict()
         show_json({"graph": opened.name, **document})
     else:
-        show_rows([("graph", harmless(opened.name)), *_rows(summary)])
+        show_rows([("graph", printable(opened.name)), *_rows(summary)])
 
 
 def _labelled(path: Path, labels: Path, nodes: Path | None, directed: bool) -> NamedGraph:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from gnnkit.cli.printing import harmless
+from gnnkit.storage.text import printable
 
 _MAX_NAME_CELLS = 12
 
@@ -20,7 +20,7 @@ def matrix_text(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> str:
     """
     whole = all(entry == int(entry) for row in matrix for entry in row)
     cells = [[_entry(entry, whole) for entry in row] for row in matrix]
-    short = [_shortened(harmless(name)) for name in names]
+    short = [_shortened(printable(name)) for name in names]
     widths = [max([cell_len(name), *(len(row[column]) for row in cells)]) for column, name in enumerate(short)]
     side = max(map(cell_len, short), default=0)
     lines = [[" " * side, *(_right(name, width) for name, width in zip(short, widths, strict=True))]]

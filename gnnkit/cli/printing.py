@@ -2,12 +2,12 @@
 
 import json
 import sys
-import unicodedata
 from typing import Any, Literal
 
 import typer
 
 from gnnkit.storage.json_files import strict
+from gnnkit.storage.text import printable
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 _verbosity: Verbosity = "normal"
@@ -22,20 +22,6 @@ def set_verbosity(verbosity: Verbosity) -> None:
 def verbosity() -> Verbosity:
     """How much is to be said."""
     return _verbosity
-
-
-def harmless(text: object) -> str:
-    r"""Text in one line whose control and direction-changing characters are written as escapes.
-
-    Example:
-        >>> print(harmless("A\x1b[2Jé"))
-        A\x1b[2Jé
-    """
-    # C: control, format, surrogate, private, unassigned; Zl, Zp: line and paragraph separators.
-    return "".join(
-        repr(character)[1:-1] if unicodedata.category(character)[0] == "C" or character in "\u2028\u2029" else character
-        for character in str(text)
-    )
 
 
 def show(text: str) -> None:
@@ -58,18 +44,18 @@ def show_rows(rows: list[tuple[str, str]]) -> None:
 def note(message: object) -> None:
     """Tell the user something that is not the result; silent under ``-q``."""
     if _verbosity != "quiet":
-        typer.echo(harmless(message), err=True)
+        typer.echo(printable(message), err=True)
 
 
 def detail(message: object) -> None:
     """Tell the user something only ``-v`` asks for."""
     if _verbosity == "verbose":
-        typer.echo(harmless(message), err=True)
+        typer.echo(printable(message), err=True)
 
 
 def complain(message: object) -> None:
     """Print an error, in one line."""
-    typer.echo(f"gnnkit: {harmless(' '.join(str(message).splitlines()))}", err=True)
+    typer.echo(f"gnnkit: {printable(' '.join(str(message).splitlines()))}", err=True)
 
 
 def write_any_character() -> None:

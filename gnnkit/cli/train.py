@@ -7,7 +7,8 @@ import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
 from gnnkit.cli.graph_argument import DataRootOption
-from gnnkit.cli.printing import harmless, note, show, show_json, show_rows, verbosity
+from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
+from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
     from gnnkit.jobs import DataSource, NodeJob
@@ -111,10 +112,10 @@ def train(
     if json:
         show_json({**summary.content, "folder": str(summary.folder)})
         return
-    show(f"{summary.content['model']} on {harmless(summary.content['dataset'])}")
+    show(f"{summary.content['model']} on {printable(summary.content['dataset'])}")
     show_rows(rows(summary.content))
     pictures = ", ".join(str(summary.folder / name) for name in ("curves.png", "embedding.png"))
-    show_rows([("run folder", harmless(summary.folder)), ("pictures", harmless(pictures))])
+    show_rows([("run folder", printable(summary.folder)), ("pictures", printable(pictures))])
 
 
 def _source(

@@ -7,7 +7,6 @@ each may be gzipped. Blank lines and lines that begin with ``#`` or ``%`` are pa
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,10 @@ import numpy.typing as npt
 from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_list import sorted_names, split_cells
 from gnnkit.graph.files import DEFAULT_COMMENTS, file_ending
-from gnnkit.graph.text_lines import numbered_lines
+from gnnkit.storage.text import finite_number, is_number
+from gnnkit.storage.text_lines import numbered_lines
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"\d{1,100}", re.ASCII)
 _LARGEST = float(np.finfo(np.float32).max)
 _NODE_TITLES = {"node", "nodes", "name", "id", "node_id", "nodeid"}
@@ -50,7 +49,7 @@ class FeatureTable(NamedTuple):
         """
         if self.rest.shape[1] == 0:
             return False
-        if not all(map(_NUMBER.fullmatch, self.first)):
+        if not all(map(is_number, self.first)):
             return True
         distinct = set(self.first)
         return (
@@ -88,7 +87,7 @@ def read_features(path: Path) -> FeatureTable:
     for line, cells, text in _rows(path):
         # The only cell of a line is a title, too, if it stands on top and is no number.
         behind = cells[1:] or cells
-        if beginning and not any(_NUMBER.fullmatch(cell) for cell in behind):
+        if beginning and not any(is_number(cell) for cell in behind):
             beginning = False
             continue
         beginning = False
@@ -184,7 +183,7 @@ def _numbers(path: Path, cells: list[str], line: int, text: str) -> npt.NDArray[
 
 
 def _number(path: Path, cell: str, line: int) -> float:
-    value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
-    if not abs(value) <= _LARGEST:
+    value = finite_number(cell)
+    if value is None or abs(value) > _LARGEST:
         raise FileFormatError(path, "not a finite number", line=line, text=cell)
     return value

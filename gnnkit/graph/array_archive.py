@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_table import EdgeTable, too_many_nodes
-from gnnkit.graph.text_lines import unpack_limit
+from gnnkit.storage.text_lines import unpack_limit
 
 _SCIPY_ARRAYS = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_table import EdgeTable, both_directions, distinct_edges, too_many_nodes
-from gnnkit.graph.text_lines import finite_number, numbered_lines
+from gnnkit.storage.text import finite_number
+from gnnkit.storage.text_lines import numbered_lines
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,100}", re.ASCII)
 # Only pairs that nobody calls two nodes: a first line "u v" may well be an edge.

@@ -11,7 +11,8 @@ import numpy as np
 
 from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_table import EdgeTable, distinct_edges
-from gnnkit.graph.text_lines import finite_number, open_unpacked
+from gnnkit.storage.text import finite_number
+from gnnkit.storage.text_lines import open_unpacked
 
 _NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
 _CHUNK_BYTES = 1 << 16

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_list import EdgeListFormat, EdgeRows, is_header, split_cells
-from gnnkit.graph.text_lines import MAX_LINE_BYTES, open_unpacked
+from gnnkit.storage.text_lines import MAX_LINE_BYTES, open_unpacked
 
 _BLOCK_BYTES = 1 << 23
 _MAX_DIGITS = 18  # 10^18 - 1 fits an int64

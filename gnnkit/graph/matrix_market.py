@@ -17,7 +17,8 @@ from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_list import EdgeListFormat
 from gnnkit.graph.edge_table import EdgeTable, too_many_nodes
 from gnnkit.graph.integer_edge_list import NumberColumns, read_number_columns
-from gnnkit.graph.text_lines import finite_number, numbered_lines, open_unpacked
+from gnnkit.storage.text import finite_number
+from gnnkit.storage.text_lines import numbered_lines, open_unpacked
 
 _FORMATS = ("coordinate", "array")
 _FIELDS = ("real", "double", "integer", "pattern")

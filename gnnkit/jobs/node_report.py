@@ -12,7 +12,9 @@ from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import recipe_of
 from gnnkit.runs import RunFolder, config_to_toml
 from gnnkit.storage.atomic import atomic_write
-from gnnkit.training.nodes import NodeResult, features_of
+from gnnkit.storage.text import printable
+from gnnkit.training.nodes import NodeResult
+from gnnkit.training.view import features_of
 
 _NAMED_POINTS = 60  # more names than this would cover one another
 
@@ -85,8 +87,6 @@ def _range(epochs: list[int]) -> str:
 
 def write(folder: RunFolder, job: NodeJob, summary: dict[str, Any]) -> None:
     """Write ``report.md``."""
-    from gnnkit.runs import printable
-
     classes = job.sizes.class_names if job.sizes and job.sizes.class_names else None
     count = len(summary["confusion"])
     names = [printable(name).replace("|", "\\|") for name in classes or [str(each) for each in range(count)]]

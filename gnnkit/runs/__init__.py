@@ -6,7 +6,7 @@ from gnnkit.runs.folder import RunFolder
 from gnnkit.runs.interrupt import Interrupted, StopRequest, catch_interrupt
 from gnnkit.runs.many import Outcome, run_many
 from gnnkit.runs.metrics import MetricsLog, read_metrics
-from gnnkit.runs.progress import Progress, ProgressMode, printable
+from gnnkit.runs.progress import Progress, ProgressMode
 from gnnkit.runs.seeding import (
     deterministic_algorithms,
     environment,
@@ -32,6 +32,7 @@ from gnnkit.runs.worker import report_progress
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.json_files import read_json, write_json
 from gnnkit.storage.reading import read_regular
+from gnnkit.storage.text import printable
 
 __all__ = [
     "CheckpointTimer",

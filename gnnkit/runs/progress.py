@@ -5,25 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
+from gnnkit.storage.text import printable
+
 ProgressMode = Literal["auto", "bar", "plain", "quiet"]
 
 _BAR_INTERVAL = 0.1
-
-
-def printable(text: object) -> str:
-    r"""``text`` with everything a terminal could obey (escape codes, direction marks) shown as an escape.
-
-    Example:
-        >>> print(printable("karate\x1b[2J"))
-        karate\x1b[2J
-    """
-    # Categories C*: control, format (bidirectional overrides), surrogates, private, unassigned.
-    return "".join(repr(char)[1:-1] if unicodedata.category(char)[0] == "C" else char for char in str(text))
 
 
 class Progress:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gnnkit.cli.command import BadUsageError, command
 from gnnkit.cli.main import app
-from gnnkit.cli.printing import harmless, note, set_verbosity
+from gnnkit.cli.printing import note, set_verbosity
 from gnnkit.errors import FileFormatError
 
 ROOT = Path(__file__).parents[2]
@@ -171,22 +171,22 @@ def test_unknown_name_lists_files_and_data_sets():
 def test_names_with_escapes_are_printed_harmlessly(tmp_path):
     path = tmp_path / "evil\x1b[2J.csv"
     path.write_text("a\x1b[31m,\u202eb\na\x1b[31m,[bold]c[/bold]\n")
+    damaged = tmp_path / "\x1b[2J\u2028.csv"
+    damaged.write_text("a,b\na,b,\x1b[31m\u202e\n")
     for arguments in (
         ["info", str(path)],
         ["adjacency", str(path)],
         ["info", str(path), "--json"],
         ["info", str(path) + "x"],
+        ["info", str(damaged)],
     ):
         result = RUNNER.invoke(app, arguments)
         assert "\x1b" not in result.output
         assert "\u202e" not in result.output
+        assert "\u2028" not in result.output
+    assert RUNNER.invoke(app, ["info", str(damaged)]).exit_code == 1
     assert r"a\x1b[31m" in RUNNER.invoke(app, ["adjacency", str(path)]).output
     assert "[bold]c[/bo…" in RUNNER.invoke(app, ["adjacency", str(path)]).output
-
-
-def test_harmless_leaves_letters_of_every_script():
-    assert harmless("é 猫 Ω 🙂") == "é 猫 Ω 🙂"
-    assert harmless("a\nb\u2028c\x00") == "a\\nb\\u2028c\\x00"
 
 
 def test_names_survive_a_terminal_without_their_letters(tmp_path):

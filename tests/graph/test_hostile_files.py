@@ -182,7 +182,7 @@ def test_broken_file_is_one_clear_error(tmp_path, monkeypatch, name, content, op
 
 
 def test_gzip_bomb_of_honest_lines_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("gnnkit.graph.text_lines.unpack_limit", lambda size: 1 << 20)
+    monkeypatch.setattr("gnnkit.storage.text_lines.unpack_limit", lambda size: 1 << 20)
     path = tmp_path / "bomb.txt.gz"
     path.write_bytes(gzip.compress(b"1 2\n" * (1 << 19)))
     with pytest.raises(FileFormatError, match=r"unpacks to more than 1048576 bytes.*gunzip"):

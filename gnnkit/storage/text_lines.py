@@ -7,8 +7,6 @@ decompression bomb, a wrong encoding, or a binary file in disguise is one clear
 
 import gzip
 import io
-import math
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,6 @@ from typing import BinaryIO, cast
 from gnnkit.errors import FileFormatError
 
 MAX_LINE_BYTES = 1 << 20
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -109,16 +106,3 @@ def numbered_lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Itera
                 problem = f"longer than {max_line_bytes} bytes; this is not a table with one row a line"
                 raise FileFormatError(path, problem, line=number, text=raw[:80].decode("utf-8", "replace"))
             yield number, decoded(path, raw, number).rstrip("\r\n")
-
-
-def finite_number(text: str) -> float | None:
-    """The decimal number that a cell holds, or ``None``; ``nan``, ``inf``, ``1_0`` and ``1e999`` are none.
-
-    Example:
-        >>> finite_number(" -1.5e3 "), finite_number("nan"), finite_number("0,5")
-        (-1500.0, None, None)
-    """
-    text = text.strip()
-    if _NUMBER.fullmatch(text) is None or not math.isfinite(number := float(text)):
-        return None
-    return number
