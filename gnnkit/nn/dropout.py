@@ -70,10 +70,10 @@ def kept(shape: Sequence[int], p: float, device: torch.device) -> Tensor:
     """Which numbers stay, as booleans."""
     dropped_lanes = round(p * _LANES)
     if dropped_lanes == _LANES:  # no 16-bit number lies above all of them
-        return torch.zeros(*shape, dtype=torch.bool, device=device)
+        return torch.zeros(tuple(shape), dtype=torch.bool, device=device)
     size = math.prod(shape)
     words = torch.empty((size + 3) // 4, dtype=torch.int64, device=device)
     # The full range: random_() alone never sets the sign bit, a quarter of whose lanes would be biased.
     words.random_(-(2**63), None)
-    lanes = words.view(torch.int16)[:size].view(*shape)
+    lanes = words.view(torch.int16)[:size].view(tuple(shape))
     return lanes >= dropped_lanes - _LANES // 2
