@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gnnkit.data import NodeData, load_dataset
     from gnnkit.graph import Adjacency
     from gnnkit.jobs import load
+    from gnnkit.nn.pruned import prune
     from gnnkit.training import TrainConfig, fit
 
 _HOME = {
@@ -21,10 +22,11 @@ _HOME = {
     "fit": "gnnkit.training",
     "load": "gnnkit.jobs",
     "load_dataset": "gnnkit.data",
+    "prune": "gnnkit.nn.pruned",
 }
 _PACKAGES = ("data", "diagnostics", "graph", "jobs", "models", "nn", "plots", "runs", "training")
 
-__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "load", "load_dataset"]
+__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "load", "load_dataset", "prune"]
 
 
 def __getattr__(name: str) -> Any:

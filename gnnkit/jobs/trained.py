@@ -16,7 +16,7 @@ from gnnkit.errors import FileFormatError, RunError
 from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import build_model
 from gnnkit.runs import RunFolder
-from gnnkit.training.nodes import features_of
+from gnnkit.training.view import features_of
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,18 @@ the lowest validation loss, the earlier on ties; test labels are read once, afte
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gnnkit.data.node_data import NodeData
-from gnnkit.graph.adjacency import Adjacency
-from gnnkit.graph.receptive_field import Block, receptive_field
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
 from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
+from gnnkit.training.view import View, features_of, view_of
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -104,37 +101,6 @@ class NodeResult:
         return self.test.accuracy
 
 
-class View(NamedTuple):
-    """What a forward pass needs to score some nodes: rows of features, the graph, and the rows to keep."""
-
-    x: Tensor | SparseMatrix
-    graph: Adjacency | Sequence[Block]
-    rows: Tensor | None  # None: the output has the scored nodes' rows and no others
-    labels: Tensor
-
-    def logits(self, model: nn.Module) -> Tensor:
-        """The model's output at the scored nodes."""
-        out: Tensor = model(self.x, self.graph)
-        return out if self.rows is None else out[self.rows]
-
-
-def view_of(
-    model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, mask: Tensor, *, prune: bool = True
-) -> View:
-    """The smallest exact view of the masked nodes: their receptive field where the model takes blocks."""
-    nodes = torch.nonzero(mask).view(-1)
-    if not (prune and getattr(model, "takes_blocks", False)):
-        return View(features, data.adjacency, nodes, data.y[nodes])
-    known = receptive_field(data.adjacency, nodes, cast(int, model.num_layers))
-    rows = features.select_rows(known.nodes) if isinstance(features, SparseMatrix) else features[known.nodes]
-    return View(rows, known.blocks, None, data.y[nodes])
-
-
-def features_of(data: NodeData) -> Tensor | SparseMatrix:
-    """The features in the form that layers compute with: a sparse matrix converted once, not at every step."""
-    return data.x if data.x.layout == torch.strided else SparseMatrix.from_tensor(data.x)
-
-
 def fit(
     model: nn.Module,
     data: NodeData,
@@ -145,6 +111,8 @@ def fit(
 ) -> NodeResult:
     """Train ``model`` on the training nodes; it ends with the weights of the selected epoch, in evaluation mode.
 
+    A model of gnnkit is called with the features and an ``Adjacency`` or Blocks, a model made of PyG's
+    layers with ``(x, edge_index)``, and ``edge_weight=`` where the graph has weights.
     Weights are drawn anew from the seed where the model has ``reset_parameters``. With a ``folder``,
     metrics and checkpoints go there every ten seconds and at the end, and a checkpoint found there is
     continued from: the result is that of a run never interrupted, to the last bit.
@@ -164,7 +132,9 @@ def fit(
     model.to(config.device)
     data = data.to(config.device)
     features = features_of(data)
+    model.train()
     train = view_of(model, data, features, data.train_mask, prune=config.prune)
+    model.eval()  # a norm over all nodes can be pruned when scoring only
     val = view_of(model, data, features, data.val_mask, prune=config.prune) if bool(data.val_mask.any()) else None
     optimizer = _adam(model, config)
     session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
@@ -225,11 +195,11 @@ def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 def _result(
     model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, session: Session, config: TrainConfig
 ) -> NodeResult:
+    model.eval()
     test = view_of(model, data, features, data.test_mask, prune=config.prune)
 
     def scores(best: Best) -> Scores:
         model.load_state_dict(best.weights)
-        model.eval()
         predicted = test.logits(model).argmax(dim=-1)
         confusion = confusion_matrix(predicted, test.labels, data.num_classes)
         count = test.labels.numel()

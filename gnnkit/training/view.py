@@ -1,0 +1,80 @@
+"""What a forward pass needs to score some nodes: the least of the graph that gives exactly their rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.data.node_data import NodeData
+from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.receptive_field import Block, receptive_field
+from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.nn.prunable import is_pyg_model
+from gnnkit.nn.pruned import Edges, Pruned, call, check_takes
+from gnnkit.nn.pruned import prune as pruned_model
+
+
+class View(NamedTuple):
+    """Rows of features, the graph as the model takes it, and the rows of the output to keep."""
+
+    x: Tensor | SparseMatrix
+    graph: Adjacency | Sequence[Block] | Edges | Pruned
+    rows: Tensor | None  # None: the output has the scored nodes' rows and no others
+    labels: Tensor
+
+    def logits(self, model: nn.Module) -> Tensor:
+        """The model's output at the scored nodes."""
+        out: Tensor
+        if isinstance(self.graph, Pruned):
+            out = self.graph(self.x)  # runs the model, which is the one it was made of
+        elif isinstance(self.graph, Edges):
+            out = call(model, cast(Tensor, self.x), self.graph)
+        else:
+            out = model(self.x, self.graph)
+        return out if self.rows is None else out[self.rows]
+
+
+def view_of(
+    model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, mask: Tensor, *, prune: bool = True
+) -> View:
+    """The smallest exact view of the masked nodes: their receptive field, where the model allows it.
+
+    Models of gnnkit get Blocks; models of PyG are pruned in the mode they are in, training or
+    evaluation, or else get the full ``edge_index``, with a warning that says why.
+
+    Raises:
+        ValueError: If the graph has weights and a model of PyG takes none.
+    """
+    nodes = torch.nonzero(mask).view(-1)
+    if is_pyg_model(model):
+        return _pyg_view(model, data, features, nodes, prune)
+    if not (prune and getattr(model, "takes_blocks", False)):
+        return View(features, data.adjacency, nodes, data.y[nodes])
+    known = receptive_field(data.adjacency, nodes, cast(int, model.num_layers))
+    rows = features.select_rows(known.nodes) if isinstance(features, SparseMatrix) else features[known.nodes]
+    return View(rows, known.blocks, None, data.y[nodes])
+
+
+def _pyg_view(model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, nodes: Tensor, prune: bool) -> View:
+    edges = Edges.of(data.adjacency)
+    check_takes(model, edges)
+    if prune:
+        try:
+            pruned = pruned_model(model, data.adjacency, nodes)
+            pruned.check(features)
+        except ValueError as reason:
+            mode = "training" if model.training else "scoring"
+            warnings.warn(f"{mode} on the full graph, as with prune=False: {reason}", stacklevel=3)
+        else:
+            return View(pruned.select(features), pruned, None, data.y[nodes])
+    x = features.to_dense() if isinstance(features, SparseMatrix) else features
+    return View(x, edges, nodes, data.y[nodes])
+
+
+def features_of(data: NodeData) -> Tensor | SparseMatrix:
+    """The features in the form that layers compute with: a sparse matrix converted once, not at every step."""
+    return data.x if data.x.layout == torch.strided else SparseMatrix.from_tensor(data.x)
