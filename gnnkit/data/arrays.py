@@ -7,7 +7,6 @@ to lie inside it: their sparse products do not look.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ Array = npt.NDArray[Any]
 MAX_FEATURES = 1_000_000
 
 _NUMBERS = frozenset({"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
-_MAX_SIDE = 2**31 - 1
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -52,22 +50,6 @@ def number_type(code: str, order: str = "|") -> np.dtype[Any]:
     if code not in _NUMBERS or order not in ("<", ">", "|", "="):
         raise ValueError(f"the element type {order + code!r} is not a plain number type")
     return np.dtype(order + code)
-
-
-def array_from_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool) -> Array:
-    """A read-only array over ``buffer``, without a copy.
-
-    Raises:
-        ValueError: If the shape has more than two axes or does not match the bytes present.
-    """
-    if len(shape) > 2 or any(not 0 <= side <= _MAX_SIDE for side in shape):
-        raise ValueError(f"the array shape {shape} is not that of a vector or a matrix")
-    expected = math.prod(shape) * dtype.itemsize
-    if expected != len(buffer):
-        raise ValueError(f"an array of shape {shape} needs {expected} bytes, the file holds {len(buffer)}")
-    if expected == 0:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(buffer, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def checked_csr(path: Path, data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_array:

@@ -9,6 +9,7 @@ https://arxiv.org/abs/1811.05868.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnnkit.data.arrays import Array, checked_csr
-from gnnkit.data.npz import MAX_UNPACKED_BYTES, read_npz
-from gnnkit.errors import FileFormatError
+from gnnkit.errors import FileFormatError, MissingDataError
+from gnnkit.storage.archives import NotPlainError, open_arrays
 
+MAX_UNPACKED_BYTES = 512 * 2**20
+
+_MAX_PACKED_BYTES = 128 * 2**20
 _CSR = ("data", "indices", "indptr", "shape")
 _REQUIRED = (*(f"adj_{part}" for part in _CSR), *(f"attr_{part}" for part in _CSR), "labels")
 
@@ -44,7 +48,7 @@ def read_coauthor_amazon(path: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> 
         MissingDataError: If the file is absent.
         FileFormatError: If it is damaged, hostile, or its arrays do not fit each other.
     """
-    arrays = read_npz(path, _REQUIRED, ("class_names",), max_bytes=max_bytes)
+    arrays = _arrays(path, max_bytes)
     features = _matrix(path, arrays, "attr")
     adjacency = _matrix(path, arrays, "adj")
     num_nodes = features.shape[0]
@@ -67,6 +71,19 @@ def read_coauthor_amazon(path: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> 
     )
 
 
+def _arrays(path: Path, max_bytes: int) -> dict[str, Array]:
+    try:
+        with open_arrays(path, max_bytes=max_bytes, max_packed_bytes=_MAX_PACKED_BYTES) as archive:
+            arrays = {name: archive.array(name) for name in _REQUIRED}
+            if "class_names" in archive.names:
+                # Some copies store them as Python objects; nothing depends on them.
+                with suppress(NotPlainError):
+                    arrays["class_names"] = archive.array("class_names")
+            return arrays
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such file") from None
+
+
 def _matrix(path: Path, arrays: dict[str, Array], name: str) -> sp.csr_array:
     shape = arrays[f"{name}_shape"]
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
@@ -87,10 +104,6 @@ def _both_directions(adjacency: sp.csr_array) -> Array:
 def _class_names(path: Path, names: Array | None, num_classes: int) -> tuple[str, ...] | None:
     if names is None or names.dtype.kind != "U":
         return None
-    # numpy hands four bytes that are no character on to Python, which then reports an error of its own.
-    points = np.frombuffer(names.tobytes(), names.dtype.str[0] + "u4")
-    if (points > 0x10FFFF).any():
-        raise FileFormatError(path, "a class name is not text")
     named = tuple(str(name) for name in names.ravel())
     for name in named:
         if not name.isprintable():

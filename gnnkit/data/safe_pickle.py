@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from gnnkit.data.arrays import Array, array_from_buffer, number_type
+from gnnkit.data.arrays import Array, number_type
+from gnnkit.storage.arrays import array_from_buffer
 
 # PubMed's graph, the longest program of all, has 190,000. Each opcode allocates at most an empty dict
 # and its place in the memo, so this bounds memory whatever the size of the file.

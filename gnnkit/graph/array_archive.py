@@ -1,100 +1,20 @@
-"""Graphs in ``.npz`` archives, read array by array: nothing is unpickled, nothing declared is believed.
+"""Graphs in ``.npz`` archives, read array by array and checked before they are used.
 
 Two layouts: scipy's ``save_npz`` (CSR, CSC or COO; what :func:`~gnnkit.graph.files.write_graph`
 writes), and plain ``edge_index`` with ``num_nodes`` and perhaps ``edge_weight``. Either may add
 ``node_names``.
 """
 
-import math
-import zipfile
-import zlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gnnkit.errors import FileFormatError
 from gnnkit.graph.edge_table import EdgeTable, too_many_nodes
-from gnnkit.storage.text_lines import unpack_limit
+from gnnkit.storage.archives import ArrayArchive, listed, open_arrays
 
 _SCIPY_ARRAYS = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
-
-
-class _Archive:
-    """The arrays of one archive, each checked against its own header before memory is spent on it."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path, self._archive = path, archive
-        self.names = {name.removesuffix(".npy") for name in archive.namelist()}
-        self._budget = unpack_limit(path.stat().st_size)
-
-    def fail(self, problem: str) -> NoReturn:
-        raise FileFormatError(self.path, problem)
-
-    def array(self, name: str) -> NDArray[Any]:
-        """Read one array; object arrays, which would have to be unpickled, are refused."""
-        if name not in self.names:
-            self.fail(f"the array {name!r} is missing; there are {_listed(self.names)}")
-        try:
-            with self._archive.open(f"{name}.npy") as stream:
-                shape, dtype = self._header(stream)
-            if dtype.hasobject:
-                self.fail(f"the array {name!r} holds Python objects, which only unpickling could read")
-            size = self._archive.getinfo(f"{name}.npy").file_size
-            declared = math.prod(shape) * dtype.itemsize
-            if min(shape, default=0) < 0 or declared > size:
-                self.fail(f"the array {name!r} declares {declared} bytes of data but holds {size}")
-            self._budget -= size
-            if self._budget < 0:
-                self.fail("unpacks to far more than a graph of its size would, as decompression bombs do")
-            with self._archive.open(f"{name}.npy") as stream:
-                return np.lib.format.read_array(stream, allow_pickle=False)
-        except (FileFormatError, MemoryError):
-            raise
-        except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged files
-            raise FileFormatError(self.path, f"the array {name!r} is damaged ({error})") from error
-
-    @staticmethod
-    def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f"version {version} of the .npy format, which plain arrays do not need")
-        return shape, dtype
-
-    def integers(self, name: str, dimensions: int = 1) -> NDArray[np.int64]:
-        values = self.array(name)
-        if values.dtype.kind not in "iu" or values.ndim != dimensions:
-            self.fail(f"{name!r} must be integers in {dimensions} dimension(s), got {values.dtype} {values.shape}")
-        if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
-            self.fail(f"{name!r} holds {values.max()}, which no id can be")
-        return values.astype(np.int64)
-
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        values = self.array(name)
-        if values.dtype.kind not in "iufb" or values.ndim != 1:
-            self.fail(f"{name!r} must be real numbers in one dimension, got {values.dtype} {values.shape}")
-        values = values.astype(np.float64)
-        if not np.isfinite(values).all():
-            place = int(np.flatnonzero(~np.isfinite(values))[0])
-            self.fail(f"{name!r}[{place}] is {values[place]}, not a finite number")
-        return values
-
-    def node_names(self, num_nodes: int) -> tuple[str, ...] | None:
-        if "node_names" not in self.names:
-            return None
-        names = self.array("node_names")
-        if names.dtype.kind != "U" or names.shape != (num_nodes,):
-            self.fail(f"'node_names' must be {num_nodes} strings, got {names.dtype} {names.shape}")
-        listed = tuple(names.tolist())
-        if len(set(listed)) != num_nodes or "" in listed:
-            self.fail("'node_names' must be different from each other and not empty")
-        return listed
 
 
 def read_array_archive(path: Path) -> EdgeTable:
@@ -103,12 +23,7 @@ def read_array_archive(path: Path) -> EdgeTable:
     Raises:
         FileFormatError: If it is no archive of either layout, damaged, or not a graph.
     """
-    try:
-        opened = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError) as error:
-        raise FileFormatError(path, f"not a whole .npz archive ({error})") from error
-    with opened:
-        archive = _Archive(path, opened)
+    with open_arrays(path) as archive:
         if "format" in archive.names:
             return _scipy_layout(archive)
         if "edge_index" in archive.names:
@@ -116,22 +31,22 @@ def read_array_archive(path: Path) -> EdgeTable:
         raise FileFormatError(
             path,
             "neither a sparse matrix of scipy.sparse.save_npz nor edge_index with num_nodes; "
-            f"there are {_listed(archive.names)}",
+            f"there are {listed(archive.names)}",
         )
 
 
-def _scipy_layout(archive: _Archive) -> EdgeTable:
+def _scipy_layout(archive: ArrayArchive) -> EdgeTable:
     raw = archive.array("format")
     if raw.ndim != 0 or raw.dtype.kind not in "SU":
         archive.fail(f"'format' must be one word, got {raw.dtype} {raw.shape}")
     kind = raw.item().decode("latin-1") if raw.dtype.kind == "S" else raw.item()
     if kind not in _SCIPY_ARRAYS:
         archive.fail(f"the sparse format {kind[:20]!r} is none of csr, csc, coo; convert with .tocsr()")
-    shape = archive.integers("shape")
+    shape = _integers(archive, "shape")
     if shape.shape != (2,) or shape[0] != shape[1] or shape[0] < 0:
         archive.fail(f"the shape {shape.tolist()[:4]} is not square, so no adjacency matrix")
-    num_nodes, weight = int(shape[0]), archive.numbers("data")
-    first, second = (archive.integers(name) for name in _SCIPY_ARRAYS[kind])
+    num_nodes, weight = int(shape[0]), _numbers(archive, "data")
+    first, second = (_integers(archive, name) for name in _SCIPY_ARRAYS[kind])
     if kind == "coo":
         source, target = first, second
     else:
@@ -143,17 +58,17 @@ def _scipy_layout(archive: _Archive) -> EdgeTable:
     return _checked_table(archive, source, target, weight, num_nodes)
 
 
-def _edge_index_layout(archive: _Archive) -> EdgeTable:
-    edge_index = archive.integers("edge_index", dimensions=2)
+def _edge_index_layout(archive: ArrayArchive) -> EdgeTable:
+    edge_index = _integers(archive, "edge_index", dimensions=2)
     if edge_index.shape[0] != 2:
         archive.fail(f"edge_index must have shape (2, num_edges), got {edge_index.shape}")
-    num_nodes = archive.integers("num_nodes", dimensions=0).item()
-    weight = archive.numbers("edge_weight") if "edge_weight" in archive.names else None
+    num_nodes = _integers(archive, "num_nodes", dimensions=0).item()
+    weight = _numbers(archive, "edge_weight") if "edge_weight" in archive.names else None
     return _checked_table(archive, edge_index[0], edge_index[1], weight, num_nodes)
 
 
 def _checked_table(
-    archive: _Archive,
+    archive: ArrayArchive,
     source: NDArray[np.int64],
     target: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
@@ -169,9 +84,36 @@ def _checked_table(
         if ids.size and not 0 <= ids.min() <= ids.max() < num_nodes:
             wrong = ids.min() if ids.min() < 0 else ids.max()
             archive.fail(f"the node {wrong} is not among the {num_nodes} nodes")
-    return EdgeTable(source, target, weight, num_nodes, archive.node_names(num_nodes))
+    return EdgeTable(source, target, weight, num_nodes, _node_names(archive, num_nodes))
 
 
-def _listed(names: Iterable[str]) -> str:
-    shown = sorted(names)
-    return ", ".join(name[:40] for name in shown[:8]) + (", ..." if len(shown) > 8 else "") if shown else "none"
+def _integers(archive: ArrayArchive, name: str, dimensions: int = 1) -> NDArray[np.int64]:
+    values = archive.array(name)
+    if values.dtype.kind not in "iu" or values.ndim != dimensions:
+        archive.fail(f"{name!r} must be integers in {dimensions} dimension(s), got {values.dtype} {values.shape}")
+    if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
+        archive.fail(f"{name!r} holds {values.max()}, which no id can be")
+    return values.astype(np.int64)
+
+
+def _numbers(archive: ArrayArchive, name: str) -> NDArray[np.float64]:
+    values = archive.array(name)
+    if values.dtype.kind not in "iufb" or values.ndim != 1:
+        archive.fail(f"{name!r} must be real numbers in one dimension, got {values.dtype} {values.shape}")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        place = int(np.flatnonzero(~np.isfinite(values))[0])
+        archive.fail(f"{name!r}[{place}] is {values[place]}, not a finite number")
+    return values
+
+
+def _node_names(archive: ArrayArchive, num_nodes: int) -> tuple[str, ...] | None:
+    if "node_names" not in archive.names:
+        return None
+    names = archive.array("node_names")
+    if names.dtype.kind != "U" or names.shape != (num_nodes,):
+        archive.fail(f"'node_names' must be {num_nodes} strings, got {names.dtype} {names.shape}")
+    listed = tuple(names.tolist())
+    if len(set(listed)) != num_nodes or "" in listed:
+        archive.fail("'node_names' must be different from each other and not empty")
+    return listed
