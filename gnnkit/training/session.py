@@ -96,18 +96,18 @@ class Session:
         """Keep the weights under ``name``."""
         self.best[name] = Best(self.step, value, current_weights(self.model))
 
-    def check_finite(self, loss: float) -> None:
-        """Stop at a loss that is NaN or infinite, before it reaches a checkpoint.
+    def check_finite(self, value: float, what: str = "the training loss") -> None:
+        """Stop at a loss (or ``what`` the value is) that is NaN or infinite, before it reaches a checkpoint.
 
         Raises:
             DivergedError: Naming the step and the checkpoint that stays.
         """
-        if math.isfinite(loss):
+        if math.isfinite(value):
             return
         kept = ""
         if self.folder is not None:
             kept = f"; the checkpoint of {self._unit} {self.saved_step} is in {self.folder.path}"
-        raise DivergedError(f"the training loss became {loss} in {self._unit} {self.step + 1}; try a lower lr{kept}")
+        raise DivergedError(f"{what} became {value} in {self._unit} {self.step + 1}; try a lower lr{kept}")
 
     def save_if_due(self) -> None:
         """Save, if the last time is ten seconds ago."""
