@@ -121,6 +121,10 @@ def _sampled(crow: Tensor, col: Tensor, left: Tensor, right: Tensor, out: Tensor
     if 1 < width < 8:
         # torch takes up to 15 times as long for 2 to 7 columns as for 8, on the CPU.
         left, right = functional.pad(left, (0, 8 - width)), functional.pad(right, (0, 8 - width))
+    # torch takes no more entries than places here, and overruns them: repeated edges may be more.
+    missing = -(-col.numel() // left.size(0)) - right.size(0)
+    if missing > 0:
+        right = functional.pad(right, (0, 0, 0, missing))
     pattern = torch.sparse_csr_tensor(crow, col, out, (left.size(0), right.size(0)), check_invariants=False)
     # Into the pattern itself: torch would copy its indices for a result of its own.
     return cast(Tensor, torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0, out=pattern)).values()
@@ -186,7 +190,6 @@ def _empty_outputs(x: Tensor, copies: int, crow: Tensor) -> tuple[Tensor, Tensor
     return x.new_empty(targets, heads, channels).transpose(0, 1), x.new_empty(heads, targets)
 
 
-@torch.library.impl("gnnkit::attend", "CompositeExplicitAutograd")
 def _attend_op(
     x: Tensor,
     source: Tensor | None,
@@ -219,6 +222,9 @@ def _attend_op(
     return out, lse
 
 
+torch.library.impl("gnnkit::attend", "CompositeExplicitAutograd", _attend_op)
+
+
 @torch.library.register_fake("gnnkit::attend")  # type: ignore[untyped-decorator]
 def _(x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
     copies, crow = args[6], args[7]
@@ -230,7 +236,6 @@ def _empty_gradients(x: Tensor, *parts: Tensor | None) -> tuple[Tensor, ...]:
     return of_x, *(x.new_zeros(0) if part is None else x.new_zeros(part.shape) for part in parts)
 
 
-@torch.library.impl("gnnkit::attend_backward", "CompositeExplicitAutograd")
 def _attend_backward_op(
     grad: Tensor,
     out: Tensor,
@@ -278,6 +283,9 @@ def _attend_backward_op(
     return grad_x, grad_source, grad_target, grad_edge
 
 
+torch.library.impl("gnnkit::attend_backward", "CompositeExplicitAutograd", _attend_backward_op)
+
+
 @torch.library.register_fake("gnnkit::attend_backward")  # type: ignore[untyped-decorator]
 def _(grad: Tensor, out: Tensor, lse: Tensor, x: Tensor, *args: Any) -> tuple[Tensor, ...]:
     source, target, edge = args[:3]
@@ -304,10 +312,10 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         out, lse, x, source, target, edge, kept, *order = ctx.saved_tensors
-        grads = cast(
-            "tuple[Tensor, ...]",
-            _apply(_AttendBackward, grad, out, lse, x, source, target, edge, kept, *ctx.numbers, *order),
-        )
+        args = grad, out, lse, x, source, target, edge, kept, *ctx.numbers, *order
+        # The compiler traces no Function inside another's backward; it refuses second derivatives itself.
+        compiling = torch.compiler.is_compiling()
+        grads: Any = _AttendBackward.forward(*args) if compiling else _apply(_AttendBackward, *args)
         given = (x, source, target, edge)
         return *(g if part is not None else None for g, part in zip(grads, given, strict=True)), *[None] * 10
 

@@ -21,8 +21,8 @@ from torch.nn import functional
 from gnnkit.graph.entering import EnteringEdges
 from gnnkit.graph.sparse import _HALF, _apply
 
-# Numbers in the rows of one chunk of edges: 1 MB of float32.
-_CHUNK_NUMBERS = 1 << 18
+# Numbers in the rows of one chunk of edges: 2 MB of float32.
+_CHUNK_NUMBERS = 1 << 19
 
 
 def pair_scores(
@@ -68,9 +68,13 @@ class _Chunk(NamedTuple):
     crow: Tensor  # of those rows, within the chunk
 
 
+def _chunk_size(width: int) -> int:
+    return max(1, _CHUNK_NUMBERS // max(width, 1))
+
+
 def _chunks(crow: Tensor, row: Tensor, width: int) -> Iterator[_Chunk]:
     """Runs of entries; a row that straddles two of them is summed over both."""
-    size = max(1, _CHUNK_NUMBERS // max(width, 1))
+    size = _chunk_size(width)
     starts = list(range(0, row.numel(), size))
     ends = [min(start + size, row.numel()) for start in starts]
     firsts, lasts = row[starts].tolist(), row[[end - 1 for end in ends]].tolist()
@@ -105,12 +109,37 @@ torch.library.define(
 )
 
 
-def _sums(one: Tensor, other: Tensor, attr: Tensor | None, weight: Tensor | None) -> Tensor:
-    total = one.add_(other)
-    return total if attr is None or weight is None else total.addmm_(attr, weight.t())
+class _Rows:
+    """Memory for the rows of one chunk, made once per call: fresh memory costs more than the sums in it."""
+
+    def __init__(self, like: Tensor) -> None:
+        width = like.size(2)
+        self.width, self.buffers = width, [like.new_empty(_chunk_size(width) * width) for _ in range(2)]
+
+    def empty(self, index: int, count: int) -> Tensor:
+        return self.buffers[index][: count * self.width].view(count, self.width)
+
+    def sums(
+        self,
+        left: Tensor,
+        right: Tensor,
+        source: Tensor,
+        target: Tensor,
+        attr: Tensor | None,
+        weight: Tensor | None,
+    ) -> Tensor:
+        """left[source] + right[target] + attr W^T, in the first buffer; overwrites the second."""
+        total = torch.index_select(left, 0, source, out=self.empty(0, source.numel()))
+        total.add_(torch.index_select(right, 0, target, out=self.empty(1, source.numel())))
+        return total if attr is None or weight is None else total.addmm_(attr, weight.t())
+
+    def slanted(self, sums: Tensor, logit_grad: Tensor, spread: Tensor, slope: float) -> Tensor:
+        """Each head's gradient (H, n) for all its channels, times LeakyReLU's slope; in the second buffer."""
+        out = torch.mm(logit_grad.t(), spread, out=self.empty(1, sums.size(0)))
+        torch.ops.aten.leaky_relu_backward.grad_input(out, sums, slope, False, grad_input=out)
+        return out
 
 
-@torch.library.impl("gnnkit::pair_scores", "CompositeExplicitAutograd")
 def _pair_scores_op(
     left: Tensor,
     right: Tensor,
@@ -122,16 +151,19 @@ def _pair_scores_op(
     col: Tensor,
     row: Tensor,
 ) -> Tensor:
-    heads, mixing = att.size(0), _mixing(att)
+    heads, mixing, rows = att.size(0), _mixing(att), _Rows(left)
     scores = left.new_empty(left.size(0) * heads, col.numel())
     for batch in range(left.size(0)):
         for chunk in _chunks(crow, row, left.size(2)):
             part = chunk.entries
-            sent, heard = left[batch].index_select(0, col[part]), right[batch].index_select(0, row[part])
-            sums = _sums(sent, heard, None if edge_attr is None else edge_attr[part], edge_weight)
+            attr = None if edge_attr is None else edge_attr[part]
+            sums = rows.sums(left[batch], right[batch], col[part], row[part], attr, edge_weight)
             score = functional.leaky_relu_(sums, slope) @ mixing
             scores[batch * heads : (batch + 1) * heads, part] = score.t()
     return scores
+
+
+torch.library.impl("gnnkit::pair_scores", "CompositeExplicitAutograd", _pair_scores_op)
 
 
 @torch.library.register_fake("gnnkit::pair_scores")  # type: ignore[untyped-decorator]
@@ -144,7 +176,6 @@ def _gradients_like(*tensors: Tensor | None) -> tuple[Tensor, ...]:
     return tuple(given.new_zeros(0 if tensor is None else tensor.shape) for tensor in tensors)
 
 
-@torch.library.impl("gnnkit::pair_scores_backward", "CompositeExplicitAutograd")
 def _pair_scores_backward_op(
     grad: Tensor,
     wants_attr: bool,
@@ -164,33 +195,35 @@ def _pair_scores_backward_op(
     """Gradients of the five tensors; empty where one was not given or, for the features, not wanted."""
     attr_or_none = edge_attr if wants_attr else None
     of_left, of_right, of_att, of_attr, of_weight = _gradients_like(left, right, att, attr_or_none, edge_weight)
-    heads, channels = att.shape
-    mixing, of_mixing = _mixing(att), left.new_zeros(heads * channels, heads)
+    heads, rows, spread = att.size(0), _Rows(left), _mixing(torch.ones_like(att)).t()
+    # The vectors multiply every gradient column by column, so that can wait until the edges are summed.
+    vectors, of_vectors = att.reshape(-1), of_att.view(-1)
     t_row = col.index_select(0, order)  # the transpose has the sources as its rows
     for batch in range(left.size(0)):
         mine = grad[batch * heads : (batch + 1) * heads]
         for chunk in _chunks(crow, row, left.size(2)):
             part = chunk.entries
             attr = None if edge_attr is None else edge_attr[part]
-            sent, heard = left[batch].index_select(0, col[part]), right[batch].index_select(0, row[part])
-            sums, logit_grad = _sums(sent, heard, attr, edge_weight), mine[:, part].t()
-            of_mixing.addmm_(functional.leaky_relu(sums, slope).t(), logit_grad)
-            of_sums = torch.ops.aten.leaky_relu_backward(logit_grad @ mixing.t(), sums, slope, False)
-            _sum_rows(of_right[batch], chunk, of_sums)
+            sums = rows.sums(left[batch], right[batch], col[part], row[part], attr, edge_weight)
+            slanted = rows.slanted(sums, mine[:, part], spread, slope)
+            _sum_rows(of_right[batch], chunk, slanted)
             if attr is not None and edge_weight is not None:
-                of_weight.addmm_(of_sums.t(), attr)
+                of_weight.addmm_(slanted.t(), attr)
                 if wants_attr:
-                    of_attr[part] += of_sums @ edge_weight
+                    of_attr[part] += slanted @ (edge_weight * vectors.unsqueeze(1))
+            of_vectors += sums.mul_(slanted).sum(0)  # LeakyReLU(z) = LeakyReLU'(z) z
         for chunk in _chunks(t_crow, t_row, left.size(2)):
             part = chunk.entries
             attr = None if edge_attr is None else edge_attr.index_select(0, order[part])
-            sent, heard = left[batch].index_select(0, t_row[part]), right[batch].index_select(0, t_col[part])
-            sums, logit_grad = _sums(sent, heard, attr, edge_weight), mine.index_select(1, order[part]).t()
-            of_sums = torch.ops.aten.leaky_relu_backward(logit_grad @ mixing.t(), sums, slope, False)
-            _sum_rows(of_left[batch], chunk, of_sums)
-    # Each head's own block of the mixing matrix; the zeros beside it are no parameters.
-    of_att.copy_(of_mixing.view(heads, channels, heads).diagonal(dim1=0, dim2=2).t())
-    return of_left, of_right, of_att, of_attr, of_weight
+            sums = rows.sums(left[batch], right[batch], t_row[part], t_col[part], attr, edge_weight)
+            slanted = rows.slanted(sums, mine.index_select(1, order[part]), spread, slope)
+            _sum_rows(of_left[batch], chunk, slanted)
+    if edge_weight is not None:
+        of_weight *= vectors.unsqueeze(1)
+    return of_left.mul_(vectors), of_right.mul_(vectors), of_att, of_attr, of_weight
+
+
+torch.library.impl("gnnkit::pair_scores_backward", "CompositeExplicitAutograd", _pair_scores_backward_op)
 
 
 @torch.library.register_fake("gnnkit::pair_scores_backward")  # type: ignore[untyped-decorator]
@@ -214,7 +247,10 @@ class _PairScores(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         tensors, order = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
         wanted = ctx.needs_input_grad[:5]
-        grads = _apply(_PairScoresBackward, grad, wanted[3], *tensors, ctx.slope, *order)
+        args = grad, wanted[3], *tensors, ctx.slope, *order
+        # The compiler traces no Function inside another's backward; it refuses second derivatives itself.
+        compiling = torch.compiler.is_compiling()
+        grads: Any = _PairScoresBackward.forward(*args) if compiling else _apply(_PairScoresBackward, *args)
         return *(g if want else None for g, want in zip(grads, wanted, strict=True)), *[None] * 7
 
     @staticmethod

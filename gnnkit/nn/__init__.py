@@ -2,5 +2,6 @@
 
 from gnnkit.nn.gat import Attention, GATConv
 from gnnkit.nn.gcn import GCNConv
+from gnnkit.nn.gcn2 import GCN2Conv
 
-__all__ = ["Attention", "GATConv", "GCNConv"]
+__all__ = ["Attention", "GATConv", "GCN2Conv", "GCNConv"]

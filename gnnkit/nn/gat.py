@@ -9,6 +9,7 @@ most may depend on the target.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -131,7 +132,9 @@ class GATConv(nn.Module):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             else:
-                nn.init.xavier_uniform_(parameter)
+                # Over the last two dimensions, as PyG does; torch's own would count the heads of `att` as a kernel.
+                bound = math.sqrt(6 / (parameter.size(-2) + parameter.size(-1)))
+                nn.init.uniform_(parameter, -bound, bound)
 
     def forward(
         self, x: Tensor | SparseMatrix, edge_index: Adjacency | Block | Tensor, edge_attr: Tensor | None = None
