@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from gnnkit.graph.adjacency import Adjacency
 from gnnkit.plots.graph import draw_graph
 from gnnkit.plots.style import FAINT, INK, PALETTE, label, new_figure, shorten
+
+if TYPE_CHECKING:
+    from gnnkit.graph.adjacency import Adjacency
 
 _MAX_CELLS = 60  # nodes whose matrix is drawn cell by cell
 _MAX_WRITTEN = 12  # nodes whose entries are written into the cells

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from gnnkit.graph.adjacency import Adjacency
 from gnnkit.plots.style import FAINT, INK, PALETTE, as_array, check_lengths, label, new_figure, shorten
+
+if TYPE_CHECKING:
+    from gnnkit.graph.adjacency import Adjacency
 
 Array = npt.NDArray[np.float64]
 
