@@ -1,0 +1,90 @@
+"""Searches from many sources: in blocks of bits over all cores, or one by one where the graph is long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+
+from gnnkit.graph.bfs import single_source
+from gnnkit.graph.bit_parallel import WORD, Level, Spread, TooManyLevels, make_spread
+from gnnkit.graph.walk import IntArray, Walk
+
+_FEW_SOURCES = 8  # below this one search after the other is quicker
+_LONG = 128  # hops from the first source beyond which bits share too little work
+_STATE_WORDS = 1 << 17  # a megabyte per block: the state of the search stays in the second-level cache
+_MIN_WORDS, _MAX_WORDS = 8, 64  # eight words are a cache line
+
+
+class Visitor(Protocol):
+    """What is made of the searches. ``block`` is called from several threads, ``row`` from one."""
+
+    def block(self, begin: int, num_sources: int, row_of: IntArray | None, levels: Iterator[Level]) -> None:
+        """Take the levels of the sources ``begin`` to ``begin + num_sources``; keep nothing if they break off."""
+        ...
+
+    def row(self, position: int, hops: IntArray) -> None:
+        """Take the hops from one source."""
+        ...
+
+
+def block_words(num_nodes: int, num_sources: int) -> int:
+    """Words of sources to search from at once."""
+    words = -(-num_sources // WORD)
+    share = -(-words // torch.get_num_threads())
+    return max(min(max(_STATE_WORDS // max(num_nodes, 1), _MIN_WORDS), _MAX_WORDS, share), 1)
+
+
+class ManySources:
+    """Searches over one walk; what is prepared for the first serves the later ones.
+
+    Args:
+        walk: The edges.
+        num_sources: How many sources there will be in all.
+        max_hops: Where to stop, if anywhere.
+    """
+
+    def __init__(self, walk: Walk, num_sources: int, max_hops: int | None) -> None:
+        self._walk, self._max_hops = walk, max_hops
+        self._words = block_words(walk.num_nodes, num_sources)
+        self._one_by_one = num_sources < _FEW_SOURCES
+        self._num_words = -(-num_sources // WORD)
+        self._spread: Spread | None = None
+
+    def visit(self, sources: IntArray, visitor: Visitor, positions: Sequence[range] | None = None) -> None:
+        """Search from every source, or from those at ``positions``, and show the visitor what was found."""
+        size = self._words * WORD
+        blocks = [
+            range(begin, min(begin + size, part.stop))
+            for part in positions or [range(sources.size)]
+            for begin in range(part.start, part.stop, size)
+        ]
+        if not self._one_by_one and self._spread is None and sources.size:
+            first = single_source(self._walk, int(sources[0]), max_hops=self._max_hops)
+            self._one_by_one = int(first.max()) > _LONG
+            if not self._one_by_one:
+                self._spread = make_spread(self._walk, self._num_words)
+
+        def visit_block(block: range) -> bool:
+            if self._one_by_one or self._spread is None:
+                return False
+            levels = self._spread.levels(sources[block.start : block.stop], self._max_hops)
+            try:
+                visitor.block(block.start, len(block), self._spread.row_of, levels)
+            except TooManyLevels:
+                self._one_by_one = True
+                return False
+            return True
+
+        threads = min(torch.get_num_threads(), len(blocks))
+        if threads > 1 and not self._one_by_one:
+            with ThreadPoolExecutor(threads) as pool:
+                done = list(pool.map(visit_block, blocks))
+        else:
+            done = [visit_block(block) for block in blocks]
+        for block, is_done in zip(blocks, done, strict=True):
+            for position in () if is_done else block:
+                hops = single_source(self._walk, int(sources[position]), max_hops=self._max_hops)
+                visitor.row(position, hops)
