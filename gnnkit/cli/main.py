@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gnnkit.cli.adjacency import adjacency
+from gnnkit.cli.compare import compare
 from gnnkit.cli.data import data
 from gnnkit.cli.evaluate import evaluate
 from gnnkit.cli.info import info
@@ -27,6 +28,7 @@ app.command()(adjacency)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(compare)
 app.add_typer(data, name="data")
 
 

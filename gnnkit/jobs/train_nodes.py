@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def run_node_job(
         RunError: If the folder is not empty, or every run failed.
         Interrupted: After ctrl-C; the message says how to continue.
     """
-    options = resolve_options(job.model, job.options)
+    options = resolve_options(job.model, job.options, job.source.dataset)
     data = job.source.load()
     threads = 1 if job.runs > 1 else job.threads
     job = replace(job, options=options, threads=threads, sizes=DataSizes.of(data))
@@ -175,9 +176,22 @@ def _summary(job: NodeJob, data: NodeData, results: list[NodeResult], seconds: f
         content[f"{name}_mean"], content[f"{name}_std"] = over_runs(values)
     content["selected_epochs"] = [result.test.epoch for result in results]
     content["seeds"] = [result.seed for result in results]
+    content |= _splits(job, data, content["seeds"])
     content["per_run"] = scores
     content["confusion"] = results[0].test.confusion
     content["seconds"] = seconds
     content["versions"] = versions()
     content["options"] = asdict(job.options)
     return content
+
+
+def _splits(job: NodeJob, data: NodeData, seeds: list[int]) -> dict[str, Any]:
+    """A fingerprint of every run's labels and split, and the sizes: what a fair comparison must know."""
+    used = [job.source.split_for(data, seed) for seed in seeds]
+    sizes = {f"num_{part}": int(getattr(used[0], f"{part}_mask").sum()) for part in ("train", "val", "test")}
+    return {"splits": [_fingerprint(split) for split in used], **sizes}
+
+
+def _fingerprint(data: NodeData) -> str:
+    parts = (data.y, data.train_mask, data.val_mask, data.test_mask)
+    return sha256(b"".join(part.cpu().numpy().tobytes() for part in parts)).hexdigest()[:16]
