@@ -42,7 +42,7 @@ def train(
     split_seed: Annotated[
         int | None, _option("One random split for all runs; by default each run draws its own.", _DATA, min=0)
     ] = None,
-    model: Annotated[str, typer.Option(help="Which model.", rich_help_panel=_MODEL)] = "gcn",
+    model: Annotated[str, typer.Option(help="gcn, gat or gcnii.", rich_help_panel=_MODEL)] = "gcn",
     hidden: Annotated[int | None, _option("Width of hidden layers.", _MODEL, min=1)] = None,
     layers: Annotated[int | None, _option("How many layers: how many hops a node sees.", _MODEL, min=1)] = None,
     dropout: Annotated[float | None, _option("Dropout probability.", _MODEL, min=0, max=1)] = None,
@@ -51,6 +51,15 @@ def train(
         float | None, _option("Weight lambda of the self-loops in A + lambda I.", _MODEL, metavar="WEIGHT")
     ] = None,
     learn_self_loops: Annotated[bool | None, _option("Learn lambda, starting there.", _MODEL)] = None,
+    heads: Annotated[int | None, _option("Attention heads (gat).", _MODEL, min=1)] = None,
+    out_heads: Annotated[int | None, _option("Heads of the output layer, averaged (gat).", _MODEL, min=1)] = None,
+    gat_version: Annotated[
+        Literal["1", "2"] | None, _option("1: Velickovic 2018; 2: Brody 2022 (gat).", _MODEL)
+    ] = None,
+    alpha: Annotated[
+        float | None, _option("Share of the first layer in every later one (gcnii).", _MODEL, min=0, max=1)
+    ] = None,
+    theta: Annotated[float | None, _option("Strength of the layers' own weights (gcnii).", _MODEL, min=0)] = None,
     epochs: Annotated[int | None, _option("Passes over the labelled nodes.", _TRAINING, min=1)] = None,
     lr: Annotated[float | None, _option("Learning rate.", _TRAINING)] = None,
     weight_decay: Annotated[float | None, _option("L2 penalty.", _TRAINING)] = None,
@@ -96,6 +105,11 @@ def train(
             "normalize": normalize,
             "self_loop_weight": self_loops,
             "learn_self_loop": learn_self_loops,
+            "heads": heads,
+            "out_heads": out_heads,
+            "version": None if gat_version is None else int(gat_version),
+            "alpha": alpha,
+            "theta": theta,
         }
         training = {
             "epochs": epochs,
@@ -170,9 +184,9 @@ def _job(
         raise BadUsageError("--threads is for a single run; several use one thread each, side by side with --jobs")
     try:
         device = torch.device(training["device"])
-        chosen = resolve_options(model, ModelOptions(**options))
+        chosen = resolve_options(model, ModelOptions(**options), source.dataset)
         given = {name: value for name, value in training.items() if value is not None}
-        config = TrainConfig(**{**recipe_of(model).training, **given})
+        config = TrainConfig(**{**recipe_of(model).training_for(source.dataset), **given})
     except (ValueError, RuntimeError) as error:
         raise BadUsageError(str(error).splitlines()[0]) from error
     if device.type == "cuda" and not torch.cuda.is_available():
