@@ -83,8 +83,8 @@ def _chunks(crow: Tensor, row: Tensor, width: int) -> Iterator[_Chunk]:
         yield _Chunk(slice(start, end), slice(first, last + 1), local)
 
 
-def _mixing(att: Tensor) -> Tensor:
-    """(H C, H): a product with it takes every head's dot product with its vector."""
+def block_diagonal(att: Tensor) -> Tensor:
+    """One vector per head, ``(H, C) -> (H C, H)``: a product with it is every head's dot product with its own."""
     heads = att.size(0)
     return (torch.eye(heads, dtype=att.dtype, device=att.device).unsqueeze(1) * att.unsqueeze(2)).view(-1, heads)
 
@@ -151,7 +151,7 @@ def _pair_scores_op(
     col: Tensor,
     row: Tensor,
 ) -> Tensor:
-    heads, mixing, rows = att.size(0), _mixing(att), _Rows(left)
+    heads, mixing, rows = att.size(0), block_diagonal(att), _Rows(left)
     scores = left.new_empty(left.size(0) * heads, col.numel())
     for batch in range(left.size(0)):
         for chunk in _chunks(crow, row, left.size(2)):
@@ -195,7 +195,7 @@ def _pair_scores_backward_op(
     """Gradients of the five tensors; empty where one was not given or, for the features, not wanted."""
     attr_or_none = edge_attr if wants_attr else None
     of_left, of_right, of_att, of_attr, of_weight = _gradients_like(left, right, att, attr_or_none, edge_weight)
-    heads, rows, spread = att.size(0), _Rows(left), _mixing(torch.ones_like(att)).t()
+    heads, rows, spread = att.size(0), _Rows(left), block_diagonal(torch.ones_like(att)).t()
     # The vectors multiply every gradient column by column, so that can wait until the edges are summed.
     vectors, of_vectors = att.reshape(-1), of_att.view(-1)
     t_row = col.index_select(0, order)  # the transpose has the sources as its rows

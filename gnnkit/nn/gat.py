@@ -20,7 +20,7 @@ from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.attention import attend
 from gnnkit.graph.edge_features import entering_features
 from gnnkit.graph.entering import EnteringEdges, entering_edges
-from gnnkit.graph.pair_scores import pair_scores
+from gnnkit.graph.pair_scores import block_diagonal, pair_scores
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.dropout import checked_probability, keep_probability, kept
@@ -228,16 +228,16 @@ class GATConv(nn.Module):
         """What the sources send, ``(batch * heads, N, C)``, and the parts of the logits."""
         by_head = self.heads, self.out_channels
         if self.version == 1:
-            hidden = torch.unflatten(transform(x, self.lin.weight), -1, by_head)
-            source = (hidden * self.att_src[0]).sum(-1)
-            target = (hidden[..., : edges.num_targets, :, :] * self.att_dst[0]).sum(-1)
+            hidden = transform(x, self.lin.weight)
+            source = hidden @ block_diagonal(self.att_src[0])
+            target = _targets(hidden, edges) @ block_diagonal(self.att_dst[0])
             edge = None
             if edge_attr is not None and self.lin_edge is not None and self.att_edge is not None:
                 # Both maps at once: an edge never has a row of channels.
                 maps = torch.unflatten(self.lin_edge.weight, 0, by_head)
                 edge = torch.einsum("hc,hcd,ed->he", self.att_edge[0], maps, edge_attr)
             parts = {"source": _nodes_last(source), "target": _nodes_last(target), "edge": edge}
-            return _heads_first(hidden), parts
+            return _heads_first(torch.unflatten(hidden, -1, by_head)), parts
         left = transform(x, self.lin_l.weight)
         left = left if self.lin_l.bias is None else left + self.lin_l.bias
         right = left
