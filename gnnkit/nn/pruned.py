@@ -11,6 +11,7 @@ sampler, no extra library and no change to the model.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -50,7 +51,7 @@ def prune(model: nn.Module, graph: Any, nodes: Tensor | Sequence[int], *, edge_a
         model: Called as ``model(x, edge_index)``, with ``edge_weight=`` where the graph has weights and
             ``edge_attr=`` where that is given.
         graph: An :class:`~gnnkit.graph.Adjacency`, or a PyG ``Data`` (its ``edge_index``, and its
-            ``edge_weight`` if it has one), whose repeated edges stay apart.
+            ``edge_weight`` if it has one, which may be learned), whose repeated edges stay apart.
         nodes: Distinct node ids, or a boolean mask.
         edge_attr: Features of the edges, in the order of the graph's ``edge_index``
             (:meth:`~gnnkit.graph.Adjacency.to_edge_index` for an ``Adjacency``).
@@ -74,7 +75,7 @@ def prune(model: nn.Module, graph: Any, nodes: Tensor | Sequence[int], *, edge_a
         adjacency, edges = graph, Edges.of(graph, edge_attr)
     else:
         edges = _edges_of(graph, edge_attr)
-        adjacency = Adjacency.from_edge_index(edges.edge_index, num_nodes=cast(int, graph.num_nodes))
+        adjacency = Adjacency.from_edge_index(edges.edge_index, num_nodes=_num_nodes(graph))
     if edge_attr is not None and edge_attr.size(0) != edges.edge_index.size(1):
         raise ValueError(
             f"edge_attr must have a row for each of {edges.edge_index.size(1)} edges, got {tuple(edge_attr.shape)}; "
@@ -175,25 +176,32 @@ class Pruned(nn.Module):
             )
         return out[self._rows]
 
-    @torch.no_grad()
     def check(self, x: Tensor | SparseMatrix) -> None:
-        """Compare with the full graph, in evaluation mode: one forward pass of each.
+        """Run once in the mode the model is in, and compare with the full graph in evaluation mode.
+
+        Costs three forward passes; the model, its buffers and the random state stay as they were.
 
         Raises:
-            ValueError: If they differ by more than rounding, so that the model mixes rows outside its
-                message-passing layers.
+            ValueError: As a call does, or if the rows differ by more than rounding, so that the model mixes
+                rows outside its message-passing layers.
         """
         modes = {module: module.training for module in self.model.modules()}
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         every = torch.arange(self.num_nodes, device=self.nodes.device)
         edges = Edges(self._full_edge_index, self._full_edge_weight, self._full_edge_attr)
         whole = Pruned(self.model, edges, self.num_nodes, self.targets, every, torch.ones_like(every, dtype=torch.bool))
+        selected = self.select(x)
         with torch.random.fork_rng([self.nodes.device] if self.nodes.is_cuda else []):
             try:
+                self(selected)  # dropped edges, say, show in training mode only
                 self.model.eval()
-                found, expected = self(self.select(x)), whole(whole.select(x))
+                with torch.no_grad():
+                    found, expected = self(selected), whole(whole.select(x))
             finally:
                 for module, mode in modes.items():
                     module.training = mode
+                for buffer, before in buffers:
+                    buffer.data.copy_(before)
         scale = float(expected.abs().max()) if expected.numel() else 0.0
         error = float((found - expected).abs().max()) if expected.numel() else 0.0
         if not error <= min(1e3 * torch.finfo(expected.dtype).eps, 0.05) * scale:
@@ -206,13 +214,14 @@ class Pruned(nn.Module):
     def _on_the_field(self, layers: dict[str, nn.Module], edges: Edges) -> Iterator[None]:
         """For one call, look at what every layer is given, and give the graph's own normalised weights."""
         seen: set[str] = set()
+        gradients = torch.is_grad_enabled()
         with ExitStack() as stack:
             for name, layer in layers.items():
                 normalize = type(layer).__name__ in NORMALIZED and bool(layer.normalize)
                 if normalize:
                     stack.callback(setattr, layer, "normalize", True)
                     layer.normalize = False  # type: ignore[assignment]  # so its cache is neither read nor filled
-                hook = partial(self._enter, name, normalize, edges, seen)
+                hook = partial(self._enter, name, normalize, edges, seen, gradients)
                 stack.callback(layer.register_forward_pre_hook(hook, with_kwargs=True, prepend=True).remove)
             yield
 
@@ -222,6 +231,7 @@ class Pruned(nn.Module):
         normalize: bool,
         edges: Edges,
         seen: set[str],
+        gradients: bool,
         layer: nn.Module,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -247,6 +257,11 @@ class Pruned(nn.Module):
                 "the model must take its rows from x"
             )
         if normalize:
+            if gradients and not torch.is_grad_enabled():
+                raise ValueError(
+                    f"{what} runs without gradients within a call that has them; a reentrant checkpoint would run it "
+                    "again, in the backward pass, without the full graph's weights; use the full graph instead"
+                )
             weight = given.get("edge_weight")
             if weight is not None and weight is not edges.edge_weight:
                 raise ValueError(
@@ -319,3 +334,14 @@ def _edges_of(data: Any, edge_attr: Tensor | None) -> Edges:
         )
     weight = getattr(data, "edge_weight", None)
     return Edges(data.edge_index, None if weight is None else weight.view(-1), edge_attr)
+
+
+def _num_nodes(data: Any) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyG warns, then guesses the largest id + 1
+        try:
+            return int(data.num_nodes)
+        except UserWarning:
+            raise ValueError(
+                "this Data has neither num_nodes nor node features, so its nodes cannot be counted; set num_nodes"
+            ) from None

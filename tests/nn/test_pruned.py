@@ -1,7 +1,6 @@
 """The rows of a pruned model are those of the full one, gradients included; what cannot be pruned is refused."""
 
 import copy
-import warnings
 from functools import partial
 
 import pytest
@@ -13,81 +12,11 @@ from torch_geometric.data import Data
 from torch_geometric.nn import models
 
 import gnnkit
-from gnnkit.data import NodeData, load_dataset, stratified_split
+from gnnkit.data import load_dataset
 from gnnkit.graph import Adjacency
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.models import GCN
-from gnnkit.nn import GCNConv
 from gnnkit.nn.pruned import prune
-from gnnkit.training import TrainConfig, fit
-from gnnkit.training.nodes import view_of
-
-N, F = 60, 6
-MODELS = {
-    "GCN": models.GCN,
-    "GCN improved": partial(models.GCN, improved=True),
-    "GCN without self-loops": partial(models.GCN, add_self_loops=False),
-    "GCN not normalised": partial(models.GCN, normalize=False),
-    "GraphSAGE": models.GraphSAGE,
-    "GraphSAGE max": partial(models.GraphSAGE, aggr=["max", "std", "softmax"], project=True, normalize=True),
-    "GAT": partial(models.GAT, heads=2),
-    "GATv2": partial(models.GAT, heads=2, v2=True, add_self_loops=False),
-    "GIN": partial(models.GIN, train_eps=True),
-    "jumping knowledge": partial(models.GCN, jk="lstm"),
-    "normalised by row": partial(models.GCN, norm="layer_norm", norm_kwargs={"mode": "node"}),
-}
-
-
-class GCNII(nn.Module):
-    def __init__(self, in_channels, hidden, num_layers, out_channels, dropout=0.0):
-        super().__init__()
-        self.first, self.last = nn.Linear(in_channels, hidden), nn.Linear(hidden, out_channels)
-        self.dropout = nn.Dropout(dropout)
-        self.convs = nn.ModuleList(
-            pyg.GCN2Conv(hidden, alpha=0.1, theta=0.5, layer=layer + 1, shared_weights=layer % 2 == 0, cached=True)
-            for layer in range(num_layers)
-        )
-
-    def forward(self, x, edge_index, edge_weight=None):
-        x = start = self.first(self.dropout(x)).relu()
-        for conv in self.convs:
-            x = conv(self.dropout(x), start, edge_index, edge_weight=edge_weight).relu()
-        return self.last(x)
-
-
-MODELS["GCNII"] = GCNII
-
-
-def random_graph(directed=True, weighted=False, seed=0):
-    """Self-loops, and nodes without edges at the end."""
-    generator = torch.Generator().manual_seed(seed)
-    edge_index = torch.randint(N - 4, (2, 110), generator=generator)
-    edge_index = torch.cat([edge_index, torch.tensor([[3, 7], [3, 7]])], dim=1)
-    weight = torch.rand(edge_index.size(1), generator=generator, dtype=torch.float64) + 0.1
-    if not directed:
-        edge_index, weight = torch.cat([edge_index, edge_index.flip(0)], dim=1), weight.repeat(2)
-    return Adjacency.from_edge_index(edge_index, weight if weighted else None, num_nodes=N, coalesce="max")
-
-
-GRAPHS = {
-    "directed": random_graph(),
-    "undirected": random_graph(directed=False),
-    "weighted": random_graph(weighted=True),
-    "no edges": Adjacency.from_edge_index(torch.empty(2, 0, dtype=torch.long), num_nodes=N),
-}
-TARGETS = torch.tensor([11, 3, N - 1, 20, 7])  # in no order; two with self-loops, one isolated
-
-
-def build(name, num_layers, dtype=torch.float64, **options):
-    torch.manual_seed(0)
-    model = MODELS[name](F, 8, num_layers, 3, **options).to(dtype)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.5)  # no bias of zero, which would hide a misplaced one
-    return model
-
-
-def features(dtype=torch.float64):
-    return torch.randn(N, F, dtype=dtype, generator=torch.Generator().manual_seed(1))
+from tests.pyg_models import GRAPHS, MODELS, TARGETS, F, N, build, features, random_graph
 
 
 def full(model, x, graph):
@@ -283,171 +212,6 @@ def test_layers_are_restored_after_an_error():
     assert [len(layer._forward_pre_hooks) for layer in (model.first, model.second)] == hooks
 
 
-# ---- what is refused ---------------------------------------------------------------------------------
-
-
-class Holds(nn.Module):
-    """One sound layer, and a module of which only the presence matters."""
-
-    def __init__(self, **parts):
-        super().__init__()
-        self.conv = pyg.GCNConv(F, F)
-        for name, part in parts.items():
-            self.add_module(name, part)
-
-    def forward(self, x, edge_index):
-        return self.conv(x, edge_index)
-
-
-class VirtualNode(nn.Module):
-    pass
-
-
-class OwnConv(pyg.GCNConv):
-    pass
-
-
-REFUSED = {
-    "cheb": (lambda: pyg.ChebConv(F, F, 3), r"part \(ChebConv\).*known to be exact"),
-    "appnp": (lambda: pyg.APPNP(3, 0.1), r"part \(APPNP\)"),
-    "a subclass": (lambda: OwnConv(F, F), r"part \(OwnConv\)"),
-    "flow": (lambda: pyg.GCNConv(F, F, flow="target_to_source"), r"part \(GCNConv\).*flow is 'target_to_source'"),
-    "lstm": (lambda: pyg.SAGEConv(F, F, aggr="lstm"), r"part\.aggr_module \(LSTMAggregation\).*largest degree"),
-    "torch's batch norm": (lambda: nn.BatchNorm1d(F), r"part \(BatchNorm1d\).*training mode"),
-    "batch norm": (lambda: pyg.BatchNorm(F), r"part\.module \(BatchNorm1d\).*training mode"),
-    "batch norm in an MLP": (lambda: pyg.GINConv(pyg.MLP([F, F, F])), r"part\.nn\.norms\.0"),
-    "batch norm without averages": (
-        lambda: nn.BatchNorm1d(F, track_running_stats=False).eval(),
-        r"part \(BatchNorm1d\).*without running averages",
-    ),
-    "graph norm": (lambda: pyg.GraphNorm(F), r"part \(GraphNorm\)"),
-    "pair norm": (lambda: pyg.PairNorm(), r"part \(PairNorm\)"),
-    "instance norm": (lambda: pyg.InstanceNorm(F), r"part \(InstanceNorm\)"),
-    "instance norm, scoring": (lambda: pyg.InstanceNorm(F).eval(), r"part \(InstanceNorm\).*without running"),
-    "layer norm over the graph": (lambda: pyg.LayerNorm(F, mode="graph"), r"part \(LayerNorm\)"),
-    "mean subtraction": (lambda: pyg.MeanSubtractionNorm(), r"part \(MeanSubtractionNorm\)"),
-    "global pooling": (lambda: pyg.MeanAggregation(), r"part \(MeanAggregation\).*global pooling"),
-    "set2set": (lambda: pyg.Set2Set(F, 2), r"part \(Set2Set\).*global pooling"),
-    "top-k pooling": (lambda: pyg.TopKPooling(F), r"part \(TopKPooling\).*pooling"),
-    "virtual node": (VirtualNode, r"part \(VirtualNode\).*virtual node"),
-    "attention over all nodes": (lambda: pyg.GPSConv(F, pyg.GCNConv(F, F)), r"part \(GPSConv\).*not known"),
-    "our own layer": (lambda: GCNConv(F, F), r"part \(GCNConv\).*take Blocks"),
-}
-
-
-@pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_mixes_rows_is_refused_by_name(make, words):
-    with pytest.raises(ValueError, match=words):
-        prune(Holds(part=make()), GRAPHS["directed"], TARGETS)
-
-
-def test_a_model_without_layers_and_a_model_that_takes_blocks_are_refused():
-    with pytest.raises(ValueError, match="Linear holds no message-passing layer"):
-        prune(nn.Linear(F, 2), GRAPHS["directed"], TARGETS)
-    with pytest.raises(ValueError, match=r"pass it the rows of field\.nodes and field\.blocks"):
-        prune(GCN(F, 4, 2, 3), GRAPHS["directed"], TARGETS)
-
-
-def test_a_batch_norm_is_pruned_in_evaluation_mode_only():
-    model, x, graph = models.GCN(F, 8, 2, 3, norm="batch_norm").double(), features(), GRAPHS["directed"]
-    model(x, graph.to_edge_index()[0])  # averages that are not the initial ones
-    pruned = prune(model.eval(), graph, TARGETS)
-    torch.testing.assert_close(pruned(x), full(model, x, graph)[1][TARGETS])
-    model.train()
-    with pytest.raises(ValueError, match=r"norms\.0\.module \(BatchNorm1d\).*training mode"):
-        pruned(x)
-
-
-class Loops(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = pyg.GCNConv(F, F)
-
-    def forward(self, x, edge_index):
-        for _ in range(3):
-            x = self.conv(x, edge_index)
-        return x
-
-
-class Rewires(Holds):
-    def forward(self, x, edge_index):
-        return self.conv(x, edge_index.flip(0))
-
-
-class WeighsItself(Holds):
-    def forward(self, x, edge_index):
-        return self.conv(x, edge_index, torch.ones(edge_index.size(1), dtype=x.dtype))
-
-
-class KeepsRows(Holds):
-    def __init__(self):
-        super().__init__(table=nn.Embedding(N, F))
-
-    def forward(self, x, edge_index):
-        return self.conv(self.table.weight, edge_index)
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (Loops(), r"conv \(GCNConv\) runs twice"),
-        (Rewires(), r"conv \(GCNConv\) is given other edges"),
-        (WeighsItself(), r"conv \(GCNConv\) is given weights computed within the model"),
-        (KeepsRows(), r"conv \(GCNConv\) is given 60 rows"),
-    ],
-    ids=lambda each: type(each).__name__ if isinstance(each, nn.Module) else "",
-)
-def test_what_shows_only_in_the_call_is_refused_there(model, words):
-    pruned = prune(model.double(), GRAPHS["directed"], TARGETS)
-    with pytest.raises(ValueError, match=words):
-        pruned(features())
-    assert model.conv.normalize
-
-
-class Centres(Holds):
-    """Mixes all rows outside any module."""
-
-    def forward(self, x, edge_index):
-        x = self.conv(x, edge_index)[:, :3]
-        return x - x.mean(dim=0)
-
-
-class Pools(Holds):
-    def forward(self, x, edge_index):
-        return pyg.global_mean_pool(self.conv(x, edge_index), None)
-
-
-def test_check_finds_what_no_module_shows():
-    x, graph = features(), GRAPHS["directed"]
-    sound = build("GAT", 2, dropout=0.5)
-    sound.convs[0].train(False)
-    modes = [module.training for module in sound.modules()]
-    state = torch.get_rng_state()
-    prune(sound, graph, TARGETS).check(x)
-    assert [module.training for module in sound.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), state)
-    with pytest.raises(ValueError, match="Centres gives other rows"):
-        prune(Centres().double(), graph, TARGETS).check(x)
-    with pytest.raises(TypeError, match=r"must return a row for each of the \d+ nodes it is given, got \(1, 6\)"):
-        prune(Pools().double(), graph, TARGETS)(x)
-
-
-def test_bad_arguments():
-    model, graph = models.GraphSAGE(F, 8, 2, 3), GRAPHS["directed"]
-    with pytest.raises(TypeError, match="an Adjacency or a PyG Data with edge_index, got Tensor"):
-        prune(model, graph.to_edge_index()[0], TARGETS)
-    with pytest.raises(ValueError, match=r"edge_attr must have a row for each of \d+ edges, got \(3, 2\)"):
-        prune(model, graph, TARGETS, edge_attr=torch.rand(3, 2))
-    with pytest.raises(ValueError, match="edge_weight, and Holds"):
-        prune(Holds(), random_graph(weighted=True), TARGETS)
-    with pytest.raises(ValueError, match="edge_attr, and Holds"):
-        prune(Holds(), graph, TARGETS, edge_attr=torch.rand(graph.num_edges, 2))
-    with pytest.raises(ValueError, match="60"):
-        prune(model, graph, [60])
-    with pytest.raises(ValueError, match="compiled model"):
-        prune(torch.compile(model, backend="eager"), graph, TARGETS)
-
-
 # ---- the same dropout masks, and training ------------------------------------------------------------
 
 
@@ -478,61 +242,6 @@ def test_gradients_under_the_same_dropout_masks(name):
     mask.rows = pruned.nodes
     pruned(x).square().sum().backward()
     assert_same_gradients(gradients(model), gradients(reference))
-
-
-def node_data(weighted=False, dtype=torch.float32):
-    graph = random_graph(directed=False, weighted=weighted).to(dtype=dtype)
-    y = torch.randint(3, (N,), generator=torch.Generator().manual_seed(2))
-    nobody = torch.zeros(N, dtype=torch.bool)
-    x = (features(dtype) * (features(dtype) > 0)).to_sparse_csr()
-    data = NodeData(adjacency=graph, x=x, y=y, train_mask=nobody, val_mask=nobody, test_mask=nobody, name="random")
-    return data.with_split(stratified_split(y, ratios=(0.1, 0.2, 0.7), seed=1))
-
-
-def trained(model, data, prune):
-    result = fit(model, data, TrainConfig(epochs=20, prune=prune))
-    return result, {name: value.clone() for name, value in model.state_dict().items()}
-
-
-@pytest.mark.parametrize("name", ["GCN", "GraphSAGE", "GAT", "GIN", "GCNII"])
-def test_twenty_epochs_give_the_same_weights(name):
-    data = node_data(weighted=name == "GCN", dtype=torch.float64)
-    model = build(name, 2)
-    if name == "GCNII":
-        model.reset_parameters = lambda: [each.reset_parameters() for each in (model.first, model.last, *model.convs)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the pruned run is truly pruned
-        first, second = trained(model, data, True), trained(model, data, False)
-    for column, values in first[0].history.items():
-        assert values == pytest.approx(second[0].history[column], rel=1e-8, abs=1e-10)
-    assert first[0].test.confusion == second[0].test.confusion
-    for key, value in first[1].items():
-        torch.testing.assert_close(value, second[1][key], rtol=1e-6, atol=1e-8)
-
-
-def test_views_hold_only_the_field_and_norms_over_nodes_train_on_the_full_graph():
-    data = node_data()
-    nodes = torch.zeros(N, dtype=torch.bool)
-    nodes[3] = True
-    view = view_of(models.GIN(F, 8, 1, 3), data, data.x.to_dense(), nodes)
-    assert view.rows is None
-    assert view.x.size(0) < N
-    model = models.GCN(F, 8, 2, 3, norm="batch_norm")
-    with pytest.warns(UserWarning, match=r"training on the full graph, as with prune=False: norms\.0\.module") as given:
-        result = fit(model, data, TrainConfig(epochs=3))
-    assert len(given) == 1  # in evaluation mode it is pruned
-    again = fit(model, data, TrainConfig(epochs=3, prune=False))
-    assert result.history["train_loss"] == again.history["train_loss"]
-    assert result.history["val_loss"] == pytest.approx(again.history["val_loss"], rel=1e-5)
-
-
-def test_fit_falls_back_where_only_a_check_can_tell():
-    data = node_data()
-    with pytest.warns(UserWarning, match="full graph, as with prune=False: Centres gives other rows") as given:
-        fit(Centres(), data, TrainConfig(epochs=2))
-    assert len(given) == 3
-    with pytest.raises(ValueError, match="edge_weight, and Centres"):
-        fit(Centres(), node_data(weighted=True), TrainConfig(epochs=2))
 
 
 def test_prune_is_at_hand():
