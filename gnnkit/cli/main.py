@@ -12,6 +12,7 @@ from gnnkit.cli.adjacency import adjacency
 from gnnkit.cli.compare import compare
 from gnnkit.cli.data import data
 from gnnkit.cli.evaluate import evaluate
+from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.predict import predict
 from gnnkit.cli.train import train
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(info)
 app.command()(adjacency)
+app.command()(hops)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
