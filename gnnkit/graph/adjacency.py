@@ -10,18 +10,18 @@ from torch import Tensor
 
 from gnnkit.graph import normalization, self_loops
 from gnnkit.graph.coalesce import coalesced
-from gnnkit.graph.sparse import Pattern, SparseMatrix, lasting, may_vary, off_tape, plain, prepare
+from gnnkit.graph.combine import block_diagonal, induced
+from gnnkit.graph.sparse import Pattern, SparseMatrix, lasting, may_vary, off_tape, over_nodes, plain, prepare
 from gnnkit.graph.validation import (
-    check_dtype,
     checked_edge_index,
     checked_edge_weight,
+    checked_features,
     checked_node_ids,
     checked_num_nodes,
 )
 
 if TYPE_CHECKING:
     import networkx
-    import numpy
     import scipy.sparse
 
 Kept = TypeVar("Kept")
@@ -180,14 +180,7 @@ class Adjacency:
                 raise TypeError(f"batch takes Adjacency objects, got {type(graph).__name__}")
             if graph.dtype != graphs[0].dtype:
                 raise TypeError(f"graphs of a batch must share a dtype, got {graphs[0].dtype} and {graph.dtype}")
-        patterns = [graph._matrix.pattern for graph in graphs]
-        crow, col, nodes, edges = [graphs[0]._matrix.pattern.crow[:1]], [], 0, 0
-        for pattern in patterns:
-            crow.append(pattern.crow[1:] + edges)
-            col.append(pattern.col + nodes)
-            nodes, edges = nodes + pattern.num_rows, edges + pattern.col.numel()
-        values = torch.cat([graph._matrix.values for graph in graphs])
-        return cls(SparseMatrix(Pattern(torch.cat(crow), torch.cat(col), nodes), values))
+        return cls(block_diagonal([graph._matrix for graph in graphs]))
 
     # ---- what it is ------------------------------------------------------------------------------
 
@@ -317,16 +310,7 @@ class Adjacency:
             ValueError: If an id is not a node or occurs twice.
         """
         ids = checked_node_ids(nodes, self.num_nodes).to(self.device)
-        position = torch.full((self.num_nodes,), -1, dtype=torch.int64, device=self.device)
-        position[ids] = torch.arange(ids.numel(), device=self.device)
-        if ids.numel() and int((position >= 0).sum()) != ids.numel():
-            repeated = int(ids[torch.nonzero(torch.bincount(ids, minlength=self.num_nodes)[ids] > 1)[0]])
-            raise ValueError(f"nodes holds {repeated} twice; a subgraph takes each node once: pass nodes.unique()")
-        edge_index, edge_weight = self.to_edge_index()
-        source, target = position[edge_index[0]], position[edge_index[1]]
-        inside = (source >= 0) & (target >= 0)
-        kept = torch.stack([source[inside], target[inside]])
-        return Adjacency(coalesced(kept, edge_weight[inside], ids.numel(), "sum"))
+        return Adjacency(induced(self._matrix, ids))
 
     def to(
         self,
@@ -384,22 +368,10 @@ class Adjacency:
         return self._product(x, self._matrix.matmul)
 
     def _product(self, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"node features must be a torch.Tensor, got {type(x).__name__}")
-        if x.dim() < 2 or x.size(-2) != self.num_nodes:
-            raise ValueError(
-                f"node features must have shape (*, {self.num_nodes}, F), one row per node, got {tuple(x.shape)}"
-            )
-        if x.layout != torch.strided:
-            x = x.to_dense()
-        check_dtype(x, self.dtype)
+        x = checked_features(x, self.num_nodes, self.dtype)
         if torch.compiler.is_compiling():
             prepare(self._matrix)
-        if x.dim() == 2:
-            return product(x)
-        nodes_first = x.movedim(-2, 0)
-        result = product(nodes_first.flatten(1))
-        return result.view(nodes_first.shape).movedim(0, -2)
+        return over_nodes(product, x)
 
     # ---- as something else -----------------------------------------------------------------------
 
@@ -423,18 +395,6 @@ class Adjacency:
         from gnnkit.graph.convert import to_networkx
 
         return to_networkx(self)
-
-    def _out_csr(self) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
-        """``(indptr, indices)`` of the edges leaving each node, as numpy views on the CPU."""
-        pattern = self._matrix.pattern
-        return pattern.crow.cpu().numpy(), pattern.col.cpu().numpy()
-
-    def _in_csr(self) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
-        """``(indptr, indices)`` of the edges entering each node, as numpy views on the CPU."""
-        if self.is_symmetric:
-            return self._out_csr()
-        transpose = self._matrix.pattern.transpose
-        return transpose.crow.cpu().numpy(), transpose.col.cpu().numpy()
 
     # ---- the object ------------------------------------------------------------------------------
 

@@ -337,6 +337,15 @@ def sparse_product(
     return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order, symmetric)
 
 
+def over_nodes(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A product of matrices ``(N, F)``, such as ``matmul``, for node features ``(*, N, F)``."""
+    if x.dim() == 2:
+        return product(x)
+    nodes_first = x.movedim(-2, 0)
+    result = product(nodes_first.flatten(1))
+    return result.view(result.size(0), *nodes_first.shape[1:]).movedim(0, -2)
+
+
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(

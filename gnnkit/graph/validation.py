@@ -105,6 +105,22 @@ def check_dtype(x: Tensor, weights: torch.dtype) -> None:
         )
 
 
+def checked_features(x: Tensor, num_nodes: int, weights: torch.dtype) -> Tensor:
+    """Node features ``(*, N, F)`` as a dense tensor.
+
+    Raises:
+        TypeError: If they are no tensor, or their dtype is not the weights'.
+        ValueError: If there is not one row per node.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"node features must be a torch.Tensor, got {type(x).__name__}")
+    if x.dim() < 2 or x.size(-2) != num_nodes:
+        raise ValueError(f"node features must have shape (*, {num_nodes}, F), one row per node, got {tuple(x.shape)}")
+    x = x if x.layout == torch.strided else x.to_dense()
+    check_dtype(x, weights)
+    return x
+
+
 def checked_node_ids(nodes: Tensor | Sequence[int] | int, num_nodes: int, *, name: str = "nodes") -> Tensor:
     """Node ids, or a boolean mask over the nodes, as a one-dimensional int64 tensor.
 

@@ -121,11 +121,11 @@ def checked_max_hops(max_hops: int | None) -> int | None:
 
 
 def _walk(graph: Adjacency, direction: Direction) -> Walk:
-    num_nodes = graph.num_nodes
-    ahead = _arcs(*graph._out_csr())
+    num_nodes, pattern = graph.num_nodes, graph._matrix.pattern
+    ahead = _arcs(pattern.crow.cpu().numpy(), pattern.col.cpu().numpy())
     if graph.is_undirected:
         return Walk(num_nodes, ahead, ahead)
-    behind = _arcs(*graph._in_csr())
+    behind = _arcs(pattern.transpose.crow.cpu().numpy(), pattern.transpose.col.cpu().numpy())
     if direction == "out":
         return Walk(num_nodes, ahead, behind)
     forth, back = (

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.receptive_field import Block
-from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.sparse import SparseMatrix, over_nodes
 from gnnkit.graph.validation import check_dtype
 
 Graph = Adjacency | Block
@@ -90,12 +90,7 @@ def propagate(graph: Graph, full: Adjacency, x: Tensor) -> Tensor:
     if isinstance(graph, Adjacency):
         return full.propagate(x)
     check_dtype(x, full.dtype)
-    matrix = graph.restrict(full)
-    if x.dim() == 2:
-        return matrix.matmul(x)
-    nodes_first = x.movedim(-2, 0)
-    product = matrix.matmul(nodes_first.flatten(1))
-    return product.view(product.size(0), *nodes_first.shape[1:]).movedim(0, -2)
+    return over_nodes(graph.restrict(full).matmul, x)
 
 
 def full_graph(graph: Graph) -> Adjacency:
