@@ -1,0 +1,84 @@
+"""What generation asks of a model: one character and a state in, logits and a state out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class StepModel(Protocol):
+    """Any model of sequences: recurrent, convolutional with a buffer, a table of counts.
+
+    The state is anything made of nested tuples, lists and dicts of tensors whose first axis is the batch.
+    """
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The state before the first character."""
+        ...
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Ids ``[B]`` to logits ``[B, V]`` for the next, and the state after."""
+        ...
+
+
+@torch.no_grad()
+def advance(model: StepModel, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """One step without gradients, dropout off: log-probabilities ``[B, V]`` in float64, and the state.
+
+    Raises:
+        ValueError: If a logit is NaN, or all are -inf.
+    """
+    with _evaluating(model):
+        logits, state = model.step(tokens, state)
+    scores = torch.log_softmax(logits.double(), dim=-1)  # float64: a beam adds up thousands of them
+    if bool(scores.isnan().any()):
+        raise ValueError(
+            f"the logits of {type(model).__name__} hold NaN, or no finite number; did its training diverge?"
+        )
+    return scores, state
+
+
+def prefill(model: StepModel, tokens: Sequence[int] | Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    """Read a prompt once, character by character: log-probabilities of what follows, ``[1, V]``, and the state.
+
+    A prompt read in two parts, the second from the first's state, gives the same bits as read whole.
+
+    Args:
+        model: The model.
+        tokens: At least one id.
+        state: Of one sequence; ``model.initial_state(1)`` when omitted.
+
+    Raises:
+        ValueError: If there is no token.
+    """
+    ids = torch.as_tensor(tokens, device=device_of(model))
+    if len(ids) == 0:
+        raise ValueError("a prompt has at least one character, got none: the model cannot predict from nothing")
+    if state is None:
+        state = model.initial_state(1)
+    for token in ids.unsqueeze(1):
+        scores, state = advance(model, token, state)
+    return scores, state
+
+
+def device_of(model: StepModel) -> torch.device:
+    """Where the model's first parameter is; the CPU where it has none."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+
+@contextmanager
+def _evaluating(model: StepModel) -> Iterator[None]:
+    """Dropout off within the block; costs nothing for a model that is in evaluation mode already."""
+    if not (isinstance(model, nn.Module) and model.training):
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
