@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Result = TypeVar("Result")
 _HALF = (torch.float16, torch.bfloat16)
@@ -50,6 +51,16 @@ class Pattern:
     def transpose(self) -> Transpose:
         """The pattern by columns; a stable sort, so rows stay in order within a column."""
         return lasting(lambda: transpose_csr(self.crow, self.col, self.num_cols), self.crow)
+
+    @cached_property
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """Row pointers and columns as the product's kernel reads them."""
+        return lasting(lambda: narrowed(self.crow, self.col), self.crow)
+
+    @cached_property
+    def transpose_kernel(self) -> tuple[Tensor, Tensor]:
+        """The same of the transpose."""
+        return lasting(lambda: narrowed(self.transpose.crow, self.transpose.col), self.crow)
 
 
 def off_tape(compute: Callable[[], Result]) -> Result:
@@ -107,6 +118,13 @@ def transpose_csr(crow: Tensor, col: Tensor, num_cols: int) -> Transpose:
     inverse = torch.empty_like(order)
     inverse[order] = torch.arange(order.numel(), device=order.device)
     return Transpose(row_pointers(col, num_cols), expand_rows(crow, col.numel())[order], order, inverse)
+
+
+def narrowed(crow: Tensor, col: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices as int32 where they fit, on the CPU: torch would copy them to that at every product."""
+    if crow.device.type != "cpu" or max(col.numel(), crow.numel()) >= 2**31:
+        return crow, col
+    return crow.int(), col.int()
 
 
 def entries_of_rows(crow: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,12 +236,11 @@ class SparseMatrix:
         pattern = self.pattern
         needs_transpose = torch.is_grad_enabled() and x.requires_grad
         if not needs_transpose:
-            return sparse_product(self.values, x, pattern.crow, pattern.col)
+            return sparse_product(self.values, x, *pattern.kernel)
         if self.symmetric:
-            return sparse_product(self.values, x, pattern.crow, pattern.col, symmetric=True)
-        t = pattern.transpose
-        kept = self.transposed_values
-        return sparse_product(self.values, x, pattern.crow, pattern.col, t.crow, t.col, kept, t.order)
+            return sparse_product(self.values, x, *pattern.kernel, symmetric=True)
+        kept, order = self.transposed_values, pattern.transpose.order
+        return sparse_product(self.values, x, *pattern.kernel, *pattern.transpose_kernel, kept, order)
 
     def t_matmul(self, x: Tensor) -> Tensor:
         """M^T x for ``x`` of shape ``(num_rows, F)``."""
@@ -233,7 +250,7 @@ class SparseMatrix:
         kept = self.transposed_values
         values = self.values[t.order] if kept is None else kept
         back = None if kept is None else self.values
-        return sparse_product(values, x, t.crow, t.col, pattern.crow, pattern.col, back, t.inverse)
+        return sparse_product(values, x, *pattern.transpose_kernel, *pattern.kernel, back, t.inverse)
 
     def to_dense(self) -> Tensor:
         """The dense matrix, duplicates summed."""
@@ -244,8 +261,9 @@ class SparseMatrix:
 
 def prepare(matrix: SparseMatrix) -> bool:
     """Find what products with a matrix need, before the compiler traces one: the search looks at values."""
+    matrix.pattern.kernel  # noqa: B018
     if not matrix.symmetric:
-        matrix.pattern.transpose, matrix.transposed_values  # noqa: B018
+        matrix.pattern.transpose_kernel, matrix.transposed_values  # noqa: B018
     return True
 
 
@@ -287,9 +305,15 @@ def _csr_sampled_product(crow: Tensor, col: Tensor, left: Tensor, right: Tensor)
     dtype = left.dtype
     if dtype in _HALF:
         left, right = left.float(), right.float()
+    if col.numel() > left.size(0) * right.size(0):  # repeated entries: torch's kernel would write beyond its memory
+        return (left[expand_rows(crow, col.numel())] * right[col]).sum(dim=1).to(dtype)
+    if 1 < left.size(1) < 8:
+        # torch takes up to 15 times as long for 2 to 7 columns as for 8, on the CPU.
+        left, right = (functional.pad(side, (0, 8 - side.size(1))) for side in (left, right))
     zeros = left.new_zeros(col.numel())
     pattern = torch.sparse_csr_tensor(crow, col, zeros, (left.size(0), right.size(0)), check_invariants=False)
-    return cast(Tensor, torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0)).values().to(dtype)
+    # Into the pattern itself: torch would copy its indices for a result of its own.
+    return cast(Tensor, torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0, out=pattern)).values().to(dtype)
 
 
 @torch.library.register_fake("gnnkit::csr_sampled_product")  # type: ignore[untyped-decorator]
