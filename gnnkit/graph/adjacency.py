@@ -11,7 +11,8 @@ from torch import Tensor
 from gnnkit.graph import normalization, self_loops
 from gnnkit.graph.coalesce import coalesced
 from gnnkit.graph.combine import block_diagonal, induced
-from gnnkit.graph.sparse import Pattern, SparseMatrix, lasting, may_vary, off_tape, over_nodes, plain, prepare
+from gnnkit.graph.pattern import Pattern, lasting, may_vary, off_tape, plain
+from gnnkit.graph.sparse import SparseMatrix, over_nodes, prepare
 from gnnkit.graph.validation import (
     checked_edge_index,
     checked_edge_weight,

@@ -18,6 +18,8 @@ from gnnkit.graph.walk import Arcs, IntArray, Walk, ranges
 
 _THIN_AFTER_LEVELS = 32  # a search this long has small frontiers: leave it to the queue
 _SMALL_GRAPH_ARCS = 1 << 18  # below this a queue beats any sequence of array operations
+# Pushing along an edge and pulling to an unreached node, in units of looking whether a node is reached.
+_PUSH_COST, _PULL_COST = 6, 10
 _PULL_ROUNDS = 8  # neighbours asked one by one before the rest are asked all at once
 
 
@@ -38,14 +40,16 @@ def _by_levels(walk: Walk, source: int, max_hops: int | None, target: int | None
     """Direction-optimising search; None if it is still going on after ``_THIN_AFTER_LEVELS`` levels."""
     hops: NDArray[np.int8] = np.full(walk.num_nodes, -1, dtype=np.int8)
     hops[source] = 0
-    frontier = np.array([source])
+    frontier, reached = np.array([source]), 1
     for level in range(1, _THIN_AFTER_LEVELS + 1):
         if not frontier.size or level - 1 == max_hops or (target is not None and hops[target] >= 0):
             return hops
-        if int(walk.ahead.degrees(frontier).sum()) * 20 < walk.num_arcs:
+        unreached = max(walk.enterable.size - reached, 0)
+        if _PUSH_COST * int(walk.ahead.degrees(frontier).sum()) < walk.enterable.size + _PULL_COST * unreached:
             frontier = _push(walk.ahead, hops, frontier, level)
         else:
             frontier = _pull(walk, hops, level)
+        reached += frontier.size
     return None
 
 
@@ -63,9 +67,14 @@ def _pull(walk: Walk, hops: NDArray[np.int8], level: int) -> IntArray:
     """Set the unreached nodes with a neighbour on the last level to ``level``; return them."""
     indptr, indices = walk.behind
     last_level = hops == level - 1
-    nodes = walk.enterable
-    nodes = nodes.take((hops.take(nodes, mode="clip") < 0).nonzero()[0], mode="clip")
-    starts, ends = indptr.take(nodes, mode="clip"), indptr[1:].take(nodes, mode="clip")
+    unreached = hops.take(walk.enterable, mode="clip") < 0
+    # The first neighbours of all nodes lie side by side; the later ones have to be looked up.
+    hit = last_level.take(walk.first_behind, mode="clip") & unreached
+    hops[walk.enterable.take(hit.nonzero()[0], mode="clip")] = level
+    nodes = walk.enterable.take((unreached & ~hit).nonzero()[0], mode="clip")
+    starts, ends = indptr.take(nodes, mode="clip") + 1, indptr[1:].take(nodes, mode="clip")
+    remain = (starts < ends).nonzero()[0]
+    nodes, starts, ends = (array.take(remain, mode="clip") for array in (nodes, starts, ends))
     for _ in range(_PULL_ROUNDS):
         hit = last_level.take(indices.take(starts, mode="clip"), mode="clip")
         hops[nodes.take(hit.nonzero()[0], mode="clip")] = level

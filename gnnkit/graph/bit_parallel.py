@@ -22,6 +22,7 @@ WORD = 64
 MAX_LEVEL = 253  # eight bit-planes hold 255, of which one is kept for unreached nodes
 _JAGGED_COLUMNS = 32  # neighbours gathered column by column; the rest of a hub's row is reduced at once
 _JAGGED_FROM_WORDS = 8  # below this, sorting the rows costs more than it saves
+_PUSH_ROWS, _PUSH_ARCS = 64, 8  # push from less than a 64th of the rows, along less than an eighth of the arcs
 _CHUNK_WORDS = 1 << 15  # 256 kB: the gathered rows stay in the second-level cache
 
 
@@ -201,11 +202,14 @@ class RowSpread:
         level = 0
         while level != max_hops:
             level += 1
-            candidates = self._candidates(seen, rows, new)
-            reached = self._gather(seen, candidates)
+            if self._is_small(rows):
+                candidates, reached = self._push(rows, new, seen.shape[0])
+            else:
+                candidates = self._unfinished(seen, new)
+                reached = self._pull(seen, candidates)
             before = seen.take(candidates, axis=0)
             new = reached & ~before
-            changed = new.any(axis=1).nonzero()[0]
+            changed = np.flatnonzero(new.any(axis=1))
             if not changed.size:
                 return
             _check_level(level)
@@ -213,19 +217,34 @@ class RowSpread:
             seen[rows] = before.take(changed, axis=0) | new
             yield Level(level, rows, new)
 
-    def _candidates(self, seen: Words, rows: IntArray, new: Words) -> IntArray:
-        """Rows that some source, still on its way, has not reached yet; or all, where few could be left out."""
-        idle = ~union(new)  # sources whose search has ended
-        ahead = self._walk.ahead
-        if int(ahead.degrees(rows).sum()) * 16 < self._walk.num_arcs:
-            near = np.unique(ahead.neighbors(rows))
-        else:
-            near = self._walk.enterable
-        unfinished = np.flatnonzero(((seen.take(near, axis=0) | idle) != ~np.uint64(0)).any(axis=1))
-        # Arcs of consecutive rows are a slice; rows left out here and there would cost an index for each arc.
-        return near if unfinished.size * 4 > near.size * 3 else near.take(unfinished)
+    def _is_small(self, rows: IntArray) -> bool:
+        """Whether pushing from ``rows`` touches less than pulling to every row that is unfinished may."""
+        if rows.size * _PUSH_ROWS > self.num_nodes:
+            return False
+        return int(self._walk.ahead.degrees(rows).sum()) * _PUSH_ARCS < self._walk.num_arcs
 
-    def _gather(self, seen: Words, rows: IntArray) -> Words:
+    def _push(self, rows: IntArray, new: Words, num_rows: int) -> tuple[IntArray, Words]:
+        """The neighbours of a few rows, and which sources reach them from there."""
+        ahead = self._walk.ahead
+        neighbors = ahead.neighbors(rows).astype(np.intp)  # `at` is slow on anything else
+        reached = np.zeros((num_rows, new.shape[1]), dtype=np.uint64)
+        degrees = ahead.degrees(rows)
+        for word in range(new.shape[1]):
+            np.bitwise_or.at(reached[:, word], neighbors, np.repeat(new[:, word], degrees))
+        if neighbors.size * 64 < num_rows:
+            near = np.unique(neighbors)
+        else:
+            near = np.flatnonzero(reached.any(axis=1))
+        return near, reached.take(near, axis=0)
+
+    def _unfinished(self, seen: Words, new: Words) -> IntArray:
+        """Rows that some source, still on its way, has not reached yet; or all, where few could be left out."""
+        idle, rows = ~union(new), self._walk.enterable
+        unfinished = np.flatnonzero(((seen.take(rows, axis=0) | idle) != ~np.uint64(0)).any(axis=1))
+        # Arcs of consecutive rows are a slice; rows left out here and there would cost an index for each arc.
+        return rows if unfinished.size * 4 > rows.size * 3 else rows.take(unfinished)
+
+    def _pull(self, seen: Words, rows: IntArray) -> Words:
         """Bitwise or of the neighbours' rows, for each of ``rows`` (all have neighbours)."""
         behind, words = self._walk.behind, seen.shape[1]
         starts, ends = behind.indptr.take(rows), behind.indptr.take(rows + 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gnnkit.graph.sparse import Pattern, SparseMatrix, off_tape, row_pointers
+from gnnkit.graph.pattern import Pattern, off_tape, row_pointers
+from gnnkit.graph.sparse import SparseMatrix
 
 
 def coalesced(edge_index: Tensor, edge_weight: Tensor, num_nodes: int, how: str) -> SparseMatrix:

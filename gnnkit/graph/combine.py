@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.coalesce import coalesced
-from gnnkit.graph.sparse import Pattern, SparseMatrix
+from gnnkit.graph.pattern import Pattern
+from gnnkit.graph.sparse import SparseMatrix
 
 
 def block_diagonal(matrices: Sequence[SparseMatrix]) -> SparseMatrix:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.entering import EnteringEdges
-from gnnkit.graph.sparse import Pattern, SparseMatrix
+from gnnkit.graph.pattern import Pattern
+from gnnkit.graph.sparse import SparseMatrix
 
 _REDUCTIONS = {"min": "amin", "max": "amax", "mul": "prod"}
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.pattern import off_tape, row_pointers
 from gnnkit.graph.receptive_field import Block
-from gnnkit.graph.sparse import off_tape, row_pointers
 from gnnkit.graph.validation import checked_edge_index
 
 Kept = TypeVar("Kept")

@@ -6,16 +6,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from gnnkit.graph.bfs import single_source
 from gnnkit.graph.bit_parallel import WORD, Level, Spread, TooManyLevels, make_spread
+from gnnkit.graph.sweeps import Sweeps
 from gnnkit.graph.walk import IntArray, Walk
 
 _FEW_SOURCES = 8  # below this one search after the other is quicker
 _LONG = 128  # hops from the first source beyond which bits share too little work
 _STATE_WORDS = 1 << 17  # a megabyte per block: the state of the search stays in the second-level cache
 _MIN_WORDS, _MAX_WORDS = 8, 64  # eight words are a cache line
+
+# Sweeping over a long graph takes some ten passes whatever the number of sources, each with a few calls per level.
+_SWEPT_SOURCES = 16  # fewer are searched one by one
+_SWEPT_WIDTH = 256  # sources times nodes per level from which on the calls are worth their while
+_SWEPT_CELLS, _MAX_SWEPT_SOURCES = 1 << 26, 512  # 128 MB of hops at a time
 
 
 class Visitor(Protocol):
@@ -51,6 +58,7 @@ class ManySources:
         self._words = block_words(walk.num_nodes, num_sources)
         self._one_by_one = num_sources < _FEW_SOURCES
         self._num_words = -(-num_sources // WORD)
+        self._sweeps: Sweeps | None = None
         self._spread: Spread | None = None
 
     def visit(self, sources: IntArray, visitor: Visitor, positions: Sequence[range] | None = None) -> None:
@@ -84,7 +92,37 @@ class ManySources:
                 done = list(pool.map(visit_block, blocks))
         else:
             done = [visit_block(block) for block in blocks]
-        for block, is_done in zip(blocks, done, strict=True):
-            for position in () if is_done else block:
-                hops = single_source(self._walk, int(sources[position]), max_hops=self._max_hops)
+        left = [np.arange(block.start, block.stop) for block, is_done in zip(blocks, done, strict=True) if not is_done]
+        if left:
+            self._visit_long(sources, visitor, np.concatenate(left))
+
+    def _visit_long(self, sources: IntArray, visitor: Visitor, positions: IntArray) -> None:
+        """Sweep over the component in which most sources lie, if that pays; search from the others one by one."""
+        swept = self._sweep(sources, visitor, positions) if self._walk.is_symmetric else positions[:0]
+        for position in np.setdiff1d(positions, swept).tolist():
+            hops = single_source(self._walk, int(sources[position]), max_hops=self._max_hops)
+            visitor.row(position, hops)
+
+    def _sweep(self, sources: IntArray, visitor: Visitor, positions: IntArray) -> IntArray:
+        """Positions of the sources that were dealt with by sweeping."""
+        components = self._walk.components[sources[positions]]
+        inside: IntArray = positions[components == np.bincount(components).argmax()]
+        if inside.size < _SWEPT_SOURCES:
+            return inside[:0]
+        if self._sweeps is None:
+            root = single_source(self._walk, int(sources[inside[0]]))
+            if inside.size * int((root >= 0).sum()) < _SWEPT_WIDTH * int(root.max()):
+                return inside[:0]
+            self._sweeps = Sweeps(self._walk, root)
+        inside = inside[self._sweeps.position[sources[inside]] >= 0]
+        size = min(max(_SWEPT_CELLS // self._walk.num_nodes, _SWEPT_SOURCES), _MAX_SWEPT_SOURCES)
+        for begin in range(0, inside.size, size):
+            block = inside[begin : begin + size]
+            rows = self._sweeps.hops(sources[block])
+            if rows is None:
+                return inside[:begin]
+            if self._max_hops is not None:
+                rows[rows > self._max_hops] = -1
+            for position, hops in zip(block.tolist(), rows, strict=True):
                 visitor.row(position, hops)
+        return inside

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
-from gnnkit.graph.sparse import Pattern, SparseMatrix, entries_of_rows, lasting, may_vary, off_tape, row_pointers
+from gnnkit.graph.pattern import Pattern, entries_of_rows, lasting, may_vary, off_tape, row_pointers
+from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.graph.validation import checked_node_ids
 
 Kept = TypeVar("Kept")

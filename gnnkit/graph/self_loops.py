@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gnnkit.graph.sparse import Pattern, SparseMatrix, off_tape
+from gnnkit.graph.pattern import Pattern, off_tape
+from gnnkit.graph.sparse import SparseMatrix
 
 
 def self_loop_entries(pattern: Pattern) -> Tensor:

@@ -9,7 +9,7 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor
 
-from gnnkit.graph.sparse import plain
+from gnnkit.graph.pattern import plain
 
 
 def checked_edge_index(edge_index: Tensor, num_nodes: int) -> Tensor:

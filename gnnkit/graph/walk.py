@@ -65,6 +65,11 @@ class Walk:
         return np.diff(self.behind.indptr).nonzero()[0].astype(self.behind.indptr.dtype)
 
     @cached_property
+    def first_behind(self) -> IntArray:
+        """A node with an arc to each of the enterable nodes: the one with the smallest id."""
+        return self.behind.indices.take(self.behind.indptr.take(self.enterable))
+
+    @cached_property
     def csgraph(self) -> scipy.sparse.csr_array[Any]:
         """The edges as ``scipy.sparse.csgraph`` wants them: int32 indices and float64 ones.
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.graph.sparse import SparseMatrix, is_transformed
+from gnnkit.graph.pattern import is_transformed
+from gnnkit.graph.sparse import SparseMatrix
 
 Features = TypeVar("Features", bound=Tensor | SparseMatrix)
 _LANES = 1 << 16

@@ -11,13 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import shortest_path as scipy_shortest_path
 
-from gnnkit.graph import Adjacency, bfs, bit_parallel, bit_planes, many_sources
+from gnnkit.graph import Adjacency, bfs, bit_parallel, bit_planes, many_sources, sweeps
 from gnnkit.graph.hops import hop_count, hop_distance, iter_hop_distance, shortest_path
 
 # Which search is quickest depends on the graph's size, so that small graphs would only ever see one of them.
 SEARCHES = {
     "as chosen": {},
     "queue": {(many_sources, "_FEW_SOURCES"): 10**9, (bfs, "_SMALL_GRAPH_ARCS"): 10**9},
+    "sweeps": {
+        (many_sources, "_FEW_SOURCES"): 10**9,
+        (many_sources, "_SWEPT_SOURCES"): 1,
+        (many_sources, "_SWEPT_WIDTH"): 0,
+        (many_sources, "_MAX_SWEPT_SOURCES"): 40,
+        (sweeps, "_MANY_NEIGHBORS"): 3,
+    },
     "levels": {
         (many_sources, "_FEW_SOURCES"): 10**9,
         (bfs, "_SMALL_GRAPH_ARCS"): 0,
@@ -225,6 +232,32 @@ def test_levels_hand_over_to_the_queue_on_a_large_long_graph():
     assert torch.equal(hops[0].long(), i[:, None] + i)
     assert torch.equal(hops[1].long(), (i[:, None] - row).abs() + (i - column).abs())
     assert hop_count(graph, 0, 5 * side + 5) == 10
+
+
+def test_sweeps_over_a_long_graph_equal_single_searches():
+    # a grid with a hub, holes and a handful of shortcuts: long, but no regular order of levels suits it
+    rng = np.random.default_rng(1)
+    side = 60
+    nodes = np.arange(side * side * 4).reshape(4 * side, side)
+    edges = [np.stack([nodes[:, :-1].ravel(), nodes[:, 1:].ravel()]), np.stack([nodes[:-1].ravel(), nodes[1:].ravel()])]
+    edges = np.concatenate(edges, axis=1)
+    edges = edges[:, rng.random(edges.shape[1]) < 0.8]
+    near = rng.integers(0, nodes.size - 100, 20)
+    edges = np.concatenate([edges, [near, near + 90], [np.full(30, 5000), 5000 + np.arange(30)]], axis=1)
+    graph = graph_of(nodes.size, np.concatenate([edges, edges[::-1]], axis=1))
+    sources = torch.from_numpy(rng.integers(0, nodes.size, 100))
+    hops = hop_distance(graph, sources)
+    assert int(hops.max()) > many_sources._LONG
+    assert torch.equal(hops, torch.cat([hop_distance(graph, sources[i : i + 1]) for i in range(100)]))
+    cut = hop_distance(graph, sources, max_hops=150)
+    assert torch.equal(cut, hops.where(hops <= 150, -1))
+
+
+def test_sweeps_give_up_on_a_graph_that_does_not_suit_them():
+    graph, nodes = path_graph(400), torch.arange(400)
+    with search("sweeps"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeps, "_MAX_ROUNDS", 1)
+        assert torch.equal(hop_distance(graph).long(), (nodes[:, None] - nodes).abs())
 
 
 def test_a_large_small_world_equals_scipy():

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
 from gnnkit.graph import Adjacency
-from gnnkit.graph.sparse import Pattern, SparseMatrix, sampled_product, sparse_product
+from gnnkit.graph.pattern import Pattern
+from gnnkit.graph.sparse import SparseMatrix, sampled_product, sparse_product
 from tests.graphs import GRAPHS, Case, cases, random_case
 from tests.reference import dense as reference
 
