@@ -34,6 +34,7 @@ class CharLM(nn.Module):
         cell_type: Makes a cell from ``(input_size, hidden_size)``.
         num_layers: Layers.
         dropout: Probability, between layers.
+        output_dropout: Probability, on what the last layer hands to the output map.
         input: ``"one-hot"``; ``"embedding"``, learnt; or ``"tied"``, the output map's own rows.
         embedding_dim: Size of a learnt embedding; ``hidden_size`` when omitted, and always when tied.
 
@@ -60,6 +61,7 @@ class CharLM(nn.Module):
         cell_type: CellType = LSTMCell,
         num_layers: int = 2,
         dropout: float = 0.0,
+        output_dropout: float = 0.0,
         input: CharInput = "one-hot",
         embedding_dim: int | None = None,
     ) -> None:
@@ -72,11 +74,14 @@ class CharLM(nn.Module):
             raise ValueError(f'embedding_dim is of input="embedding", got {embedding_dim} with input={input!r}')
         if embedding_dim is not None and embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1, got {embedding_dim}")
+        if not 0 <= output_dropout < 1:
+            raise ValueError(f"output_dropout must be in [0, 1), got {output_dropout}")
         self.vocab_size = vocab_size
         self.input = input
         size = vocab_size if input == "one-hot" else hidden_size if embedding_dim is None else embedding_dim
         self.embedding = nn.Embedding(vocab_size, size) if input == "embedding" else None
         self.stack = CellStack(cell_type, size, hidden_size, num_layers=num_layers, dropout=dropout)
+        self.output_dropout = nn.Dropout(output_dropout)
         self.head = nn.Linear(hidden_size, vocab_size)
 
     def initial_state(self, batch_size: int) -> StackState:
@@ -90,13 +95,13 @@ class CharLM(nn.Module):
         back-propagation off at the start of a batch.
         """
         outputs, last = self.stack(self.embed(tokens), state)
-        logits: Tensor = self.head(outputs)
+        logits: Tensor = self.head(self.output_dropout(outputs))
         return logits, last
 
     def step(self, tokens: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """One character of each sequence, ``[B]``, at the same cost however much came before."""
         output, after = self.stack.step(self.embed(tokens), state)
-        logits: Tensor = self.head(output)
+        logits: Tensor = self.head(self.output_dropout(output))
         return logits, after
 
     def embed(self, tokens: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class RandomWindows:
         (torch.Size([2, 5]), True)
     """
 
-    stateful = False
+    stateful: ClassVar[bool] = False
 
     def __init__(self, tokens: Tensor, batch_size: int, seq_length: int, seed: int) -> None:
         _check(tokens, batch_size, seq_length, seed)
@@ -96,7 +96,7 @@ class StatefulBatches:
         True
     """
 
-    stateful = True
+    stateful: ClassVar[bool] = True
 
     def __init__(self, tokens: Tensor, batch_size: int, seq_length: int, seed: int) -> None:
         _check(tokens, batch_size, seq_length, seed)
