@@ -11,7 +11,7 @@ CPU seconds of all threads; wall time is beside it. Baselines:
   our own loop with the input projection hoisted, which is the part due to leaving the weights' gradients out.
 - minGRU training step: our own loop over the same cell, instead of its scan.
 
-    $ python benchmarks/recurrent.py --threads 1 --out benchmarks/results/recurrent.json
+    $ python benchmarks/recurrent_cells.py --threads 1 --out benchmarks/results/recurrent.json
 """
 
 import argparse
@@ -19,18 +19,14 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-# This file has the name of the package: run as a script, it would import itself.
-sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+import torch
+from torch import Tensor, nn
 
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-from recurrent import (  # noqa: E402
+from recurrent import (
     GRUCell,
     LSTMCell,
     MinGRUCell,
@@ -39,9 +35,9 @@ from recurrent import (  # noqa: E402
     unroll,
     unroll_states,
 )
-from recurrent.cells import layer_state_dict  # noqa: E402
-from recurrent.diagnostics import gradient_by_step  # noqa: E402
-from recurrent.tasks import Palindromes  # noqa: E402
+from recurrent.cells import layer_state_dict
+from recurrent.diagnostics import gradient_by_step
+from recurrent.tasks import Palindromes
 
 BATCH, HIDDEN, LENGTHS = 128, 128, (5, 20, 100)
 Work = Callable[[], object]
