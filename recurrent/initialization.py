@@ -57,6 +57,18 @@ def xavier_(cell: CellT, *, generator: torch.Generator | None = None) -> CellT:
 
 
 @torch.no_grad()
+def kaiming_(cell: CellT, *, generator: torch.Generator | None = None) -> CellT:
+    """N(0, 1 / fan_in) for the matrix of every gate, biases 0: what enters a unit has the inputs' scale.
+
+    Reference: He et al., "Delving Deep into Rectifiers", ICCV 2015, https://arxiv.org/abs/1502.01852,
+    without their factor of 2, which is for relu; LeCun et al., "Efficient BackProp", 1998.
+    """
+    for parameter, gate in _matrices(cell):
+        nn.init.kaiming_normal_(gate_rows(cell, parameter, gate), nonlinearity="linear", generator=generator)
+    return _zero_biases(cell)
+
+
+@torch.no_grad()
 def standard_normal_(cell: CellT, *, generator: torch.Generator | None = None) -> CellT:
     """N(0, 1) for every matrix, biases 0: units saturate from the first step (report 000's counterexample)."""
     for parameter, gate in _matrices(cell):

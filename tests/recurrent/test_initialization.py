@@ -11,6 +11,7 @@ from recurrent.initialization import (
     forget_bias_,
     gate_rows,
     identity_,
+    kaiming_,
     latch_,
     orthogonal_,
     standard_normal_,
@@ -35,7 +36,7 @@ def biases(cell):
 @pytest.mark.parametrize(
     ("start", "cell_type"),
     [
-        *[(start, cell_type) for start in (xavier_, standard_normal_) for cell_type in CELLS],
+        *[(start, cell_type) for start in (xavier_, kaiming_, standard_normal_) for cell_type in CELLS],
         *[(orthogonal_, cell_type) for cell_type in RECURRENT],
         *[(chrono_, cell_type) for cell_type in CELLS if cell_type is not RNNCell],
     ],
@@ -50,6 +51,17 @@ def test_the_generator_decides(start, cell_type):
     start(third, *arguments, generator=generator(8))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), third.parameters(), strict=True))
+
+
+@cells
+def test_kaiming_draws_by_what_enters_a_unit(cell_type):
+    cell = kaiming_(cell_type(400, 100), generator=generator())
+    assert not biases(cell).any()
+    for gate in cell.gate_names:
+        for name, fan_in in (("weight_ih", 400), ("weight_hh", 100)):
+            if hasattr(cell, name):
+                weights = gate_rows(cell, name, gate).detach()
+                assert float(weights.std()) * math.sqrt(fan_in) == pytest.approx(1, abs=0.05)
 
 
 @cells
