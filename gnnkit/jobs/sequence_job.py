@@ -15,6 +15,7 @@ from recurrent.initialization import (
     chrono_,
     forget_bias_,
     identity_,
+    kaiming_,
     latch_,
     orthogonal_,
     standard_normal_,
@@ -34,7 +35,7 @@ from recurrent.tasks import (
 
 TaskName = Literal["palindrome", "combinations", "binary-palindrome", "baum-sweet", "copy-memory", "adding"]
 CellName = Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru"]
-Initialization = Literal["torch", "xavier", "normal", "orthogonal", "identity", "latch"]
+Initialization = Literal["torch", "xavier", "kaiming", "normal", "orthogonal", "identity", "latch"]
 
 TASKS: dict[str, type[Any]] = {
     "palindrome": Palindromes,
@@ -55,6 +56,7 @@ CELLS: dict[str, type[Any]] = {
 _INITIALIZERS: dict[str, Any] = {
     "torch": None,
     "xavier": xavier_,
+    "kaiming": kaiming_,
     "normal": standard_normal_,
     "orthogonal": orthogonal_,
     "identity": identity_,
@@ -124,8 +126,8 @@ class CellChoice:
         embedding_dim: Embed token ids in so many dimensions; None without one, or, where the encoding is
             ``"token"``, twice the number of ids, as report 001 has it.
         nonlinearity: Of the RNN; None is tanh.
-        init: How matrices start: ``"torch"`` (its default), ``"xavier"``, ``"normal"`` (N(0, 1): a
-            counterexample), ``"orthogonal"``, ``"identity"`` (RNN), or ``"latch"``, which knows the task.
+        init: How matrices start: ``"torch"`` (its default), ``"xavier"``, ``"kaiming"`` (N(0, 1 / fan_in)),
+            ``"normal"`` (N(0, 1): a counterexample), ``"orthogonal"``, ``"identity"`` (RNN), or ``"latch"``, which knows the task.
         forget_bias: Of LSTMs, set after that; None leaves it.
         chrono: Spread the gates' forgetting times up to so many steps; None leaves their biases.
         phased: Settings of the Phased LSTM; None for every other cell.
