@@ -23,7 +23,7 @@ def evaluate(
 
     Of several runs it is the one with the lowest validation loss.
     """
-    from gnnkit.jobs import load
+    from gnnkit.jobs.trained import load_nodes as load
     from gnnkit.training.metrics import confusion_matrix, macro_f1
 
     trained = load(run)

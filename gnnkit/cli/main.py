@@ -15,6 +15,8 @@ from gnnkit.cli.evaluate import evaluate
 from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.predict import predict
+from gnnkit.cli.sequence import sequence
+from gnnkit.cli.text import text
 from gnnkit.cli.train import train
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(compare)
 app.add_typer(data, name="data")
+app.add_typer(sequence, name="sequence")
+app.add_typer(text, name="text")
 
 
 def _show_version(wanted: bool) -> None:

@@ -35,7 +35,7 @@ def predict(
     data_root: DataRootOption = None,
 ) -> None:
     """Predict every node's class; write node, class and the classes' probabilities as CSV."""
-    from gnnkit.jobs import load
+    from gnnkit.jobs.trained import load_nodes as load
     from gnnkit.storage.atomic import atomic_write
 
     trained = load(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import build_model
 from gnnkit.runs import RunFolder
 from gnnkit.training.view import features_of
+
+# By kind of run. Imported when asked for: a node classifier needs no text model, nor the reverse.
+_LOADERS = {
+    "sequence": ("gnnkit.jobs.trained_sequence", "load_sequence"),
+    "text": ("gnnkit.jobs.text_trained", "load_text"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,22 @@ class TrainedNodes:
         return Prediction(probabilities.argmax(dim=-1), probabilities)
 
 
-def load(run: str | os.PathLike[str]) -> TrainedNodes:
-    """The trained model of a run folder, ready to predict.
+def load(run: str | os.PathLike[str]) -> Any:
+    """What was trained in a run folder, ready for use: `TrainedNodes`, `TrainedSequence` or `TrainedText`.
+
+    Raises:
+        RunError: If it is not a run folder of a known kind, or its training has not finished.
+        FileFormatError: If a file in it is damaged; nothing in it is executed.
+    """
+    kind = RunFolder.open(run).kind
+    if kind not in _LOADERS:
+        return load_nodes(run)
+    module, name = _LOADERS[kind]
+    return getattr(import_module(module), name)(run)
+
+
+def load_nodes(run: str | os.PathLike[str]) -> TrainedNodes:
+    """The trained node classifier of a run folder.
 
     Raises:
         RunError: If it is not a run folder of this kind, or its training has not finished.
@@ -82,7 +103,7 @@ def load(run: str | os.PathLike[str]) -> TrainedNodes:
     """
     folder = RunFolder.open(run)
     if folder.kind != "nodes":
-        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}; load reads node classifiers")
+        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not a node classifier")
     job = folder.read_config(NodeJob)
     paths = [folder.path] if job.runs == 1 else folder.seed_paths()
     chosen = min(paths, key=_lowest_validation_loss, default=None)
