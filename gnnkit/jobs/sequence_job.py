@@ -127,7 +127,8 @@ class CellChoice:
             ``"token"``, twice the number of ids, as report 001 has it.
         nonlinearity: Of the RNN; None is tanh.
         init: How matrices start: ``"torch"`` (its default), ``"xavier"``, ``"kaiming"`` (N(0, 1 / fan_in)),
-            ``"normal"`` (N(0, 1): a counterexample), ``"orthogonal"``, ``"identity"`` (RNN), or ``"latch"``, which knows the task.
+            ``"normal"`` (N(0, 1): a counterexample), ``"orthogonal"``, ``"identity"`` (RNN), or ``"latch"``,
+            which knows the task.
         forget_bias: Of LSTMs, set after that; None leaves it.
         chrono: Spread the gates' forgetting times up to so many steps; None leaves their biases.
         phased: Settings of the Phased LSTM; None for every other cell.
