@@ -3,5 +3,6 @@
 from gnnkit.nn.gat import Attention, GATConv
 from gnnkit.nn.gcn import GCNConv
 from gnnkit.nn.gcn2 import GCN2Conv
+from gnnkit.nn.graph_lstm import GraphGRU, GraphLSTM
 
-__all__ = ["Attention", "GATConv", "GCN2Conv", "GCNConv"]
+__all__ = ["Attention", "GATConv", "GCN2Conv", "GCNConv", "GraphGRU", "GraphLSTM"]
