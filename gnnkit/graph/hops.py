@@ -35,6 +35,7 @@ __all__ = [
     "shortest_path",
 ]
 
+_BLOCK_CELLS = 1 << 28
 _NUMPY_DTYPES: dict[torch.dtype, type[np.integer[Any]]] = {
     torch.uint8: np.uint8,
     torch.int8: np.int8,
@@ -111,7 +112,7 @@ def iter_hop_distance(
     Args:
         graph: Directed edges, source to target; weights are ignored.
         sources: Node ids, or a mask over the nodes; every node when omitted.
-        block_size: Rows per block; by default as many as are quickest to compute.
+        block_size: Rows per block; by default as many as are quickest to compute, within a quarter of a gigabyte.
         max_hops: Nodes farther than this count as unreached.
         direction: Follow edges ``"out"`` of a source, ``"in"`` to it, or ``"both"`` ways.
         dtype: As for :func:`hop_distance`; by default each block has the smallest that holds it.
@@ -133,7 +134,8 @@ def iter_hop_distance(
     ids = checked_node_ids(nodes, graph.num_nodes, name="sources").cpu().numpy()
     numpy_dtype = _checked_dtype(dtype, None, (ids.size, graph.num_nodes))
     if block_size is None:
-        block_size = block_words(graph.num_nodes, ids.size) * WORD * torch.get_num_threads()
+        quickest = block_words(graph.num_nodes, ids.size) * WORD * torch.get_num_threads()
+        block_size = max(min(quickest, _BLOCK_CELLS // max(graph.num_nodes, 1)), WORD)
     elif operator.index(block_size) < 1:
         raise ValueError(f"block_size must be 1 or more, got {block_size}")
 

@@ -58,6 +58,7 @@ class ManySources:
         self._words = block_words(walk.num_nodes, num_sources)
         self._one_by_one = num_sources < _FEW_SOURCES
         self._num_words = -(-num_sources // WORD)
+        self._may_sweep = walk.is_symmetric
         self._sweeps: Sweeps | None = None
         self._spread: Spread | None = None
 
@@ -98,7 +99,7 @@ class ManySources:
 
     def _visit_long(self, sources: IntArray, visitor: Visitor, positions: IntArray) -> None:
         """Sweep over the component in which most sources lie, if that pays; search from the others one by one."""
-        swept = self._sweep(sources, visitor, positions) if self._walk.is_symmetric else positions[:0]
+        swept = self._sweep(sources, visitor, positions) if self._may_sweep else positions[:0]
         for position in np.setdiff1d(positions, swept).tolist():
             hops = single_source(self._walk, int(sources[position]), max_hops=self._max_hops)
             visitor.row(position, hops)
@@ -120,6 +121,7 @@ class ManySources:
             block = inside[begin : begin + size]
             rows = self._sweeps.hops(sources[block])
             if rows is None:
+                self._may_sweep = False
                 return inside[:begin]
             if self._max_hops is not None:
                 rows[rows > self._max_hops] = -1
