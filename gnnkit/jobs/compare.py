@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What is compared, by kind of run: a name in the summary's ``per_run``, and what to call it.
-SCORES = {"nodes": ("test_accuracy", "test accuracy")}
+SCORES = {
+    "nodes": ("test_accuracy", "test accuracy"),
+    "sequence": ("test_accuracy", "accuracy on held-out samples"),
+}
 MARGIN = 0.005  # half a point
 _EQUIVALENCE_FROM = 100
 
@@ -193,7 +196,9 @@ def _difference(run: FinishedRun, reference: FinishedRun) -> Difference:
 
 def _on_one_split(run: FinishedRun, reference: FinishedRun) -> Difference:
     """Seeds are no pairs here: the third of one model has nothing in common with the third of the other."""
-    notes = ["one split for all seeds: this compares initial weights and dropout on that split, not the models"]
+    notes = []
+    if run.kind == "nodes":  # a sequence run's seeds draw their own samples
+        notes.append("one split for all seeds: this compares initial weights and dropout on that split, not the models")
     difference = run.score.mean - reference.score.mean
     if min(len(run.values), len(reference.values)) < 2:
         notes.append("a test needs two seeds or more of each run: train with --runs")

@@ -1,5 +1,16 @@
 """One training loop per kind of job."""
 
 from gnnkit.training.nodes import NodeResult, Scores, TrainConfig, fit
+from gnnkit.training.optimization import Optimization
+from gnnkit.training.sequences import SequenceConfig, SequenceResult, fit_sequence
 
-__all__ = ["NodeResult", "Scores", "TrainConfig", "fit"]
+__all__ = [
+    "NodeResult",
+    "Optimization",
+    "Scores",
+    "SequenceConfig",
+    "SequenceResult",
+    "TrainConfig",
+    "fit",
+    "fit_sequence",
+]
