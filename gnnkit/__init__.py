@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gnnkit.data import NodeData, load_dataset
+    from gnnkit.diagnostics import flow
     from gnnkit.graph import Adjacency
     from gnnkit.jobs import load
     from gnnkit.nn.pruned import prune
@@ -20,13 +21,14 @@ _HOME = {
     "NodeData": "gnnkit.data",
     "TrainConfig": "gnnkit.training",
     "fit": "gnnkit.training",
+    "flow": "gnnkit.diagnostics",
     "load": "gnnkit.jobs",
     "load_dataset": "gnnkit.data",
     "prune": "gnnkit.nn.pruned",
 }
 _PACKAGES = ("data", "diagnostics", "graph", "jobs", "models", "nn", "plots", "runs", "training")
 
-__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "load", "load_dataset", "prune"]
+__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "flow", "load", "load_dataset", "prune"]
 
 
 def __getattr__(name: str) -> Any:
