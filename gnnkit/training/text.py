@@ -58,7 +58,7 @@ class TextConfig:
         eval_every: Batches between evaluations on the validation part; there is always one at the end.
         sample_every: Batches between samples to look at; there is always one at the end.
         sample_length: Their characters.
-        sample_prompt: What they go on from.
+        sample_prompt: What they go on from; the text's commonest letter when empty.
         loss_temperature: Logits are divided by it in the training loss alone (report 003's experiment).
         precision: ``"bfloat16"`` runs the forward pass under autocast; weights stay float32.
         seed: Of batches and dropout.
@@ -158,7 +158,8 @@ def fit_text(
     """
     config = config or TextConfig()
     seed_everything(config.seed)
-    vocabulary.encode(config.sample_prompt)  # an unknown character is told before, not after, the first samples
+    prompt = config.sample_prompt or _commonest_letter(parts.train, vocabulary)
+    vocabulary.encode(prompt)  # an unknown character is told before, not after, the first steps
     model.to(config.device).train()
     parts = TextParts(*(part.to(config.device) for part in parts))
     optimizer = make_optimizer([each for each in model.parameters() if each.requires_grad], config.optimization)
@@ -177,7 +178,7 @@ def fit_text(
             if (step % config.eval_every == 0 or step == config.steps) and len(parts.validation) > 1:
                 row |= _validated(model, parts.validation)
             if step % config.sample_every == 0 or step == config.steps:
-                samples.add(_sampled(model, vocabulary, step, config), progress)
+                samples.add(_sampled(model, vocabulary, prompt, step, config.sample_length), progress)
             session.record(row)
             session.keep_lowest("val_loss", row.get("val_loss", math.nan))
             if progress is not None:
@@ -243,11 +244,16 @@ def _score(model: Any, tokens: Tensor) -> Scored:
     return score(model, tokens, rows=max(1, min(_EVALUATION_ROWS, len(tokens) // 100)))
 
 
-def _sampled(model: Any, vocabulary: Vocabulary, step: int, config: TextConfig) -> Sample:
-    prompt = config.sample_prompt or ("" if "\n" in vocabulary or " " in vocabulary else vocabulary.characters[0])
-    how = GenerationConfig(length=config.sample_length, strategy="greedy")
-    [written] = generate(model, vocabulary, prompt, how)
+def _sampled(model: Any, vocabulary: Vocabulary, prompt: str, step: int, length: int) -> Sample:
+    [written] = generate(model, vocabulary, prompt, GenerationConfig(length=length, strategy="greedy"))
     return Sample(step, written.prompt, written.text)
+
+
+def _commonest_letter(tokens: Tensor, vocabulary: Vocabulary) -> str:
+    """Where samples start: a line's start would give nothing but blank lines in many a text."""
+    counts = torch.bincount(tokens.cpu(), minlength=len(vocabulary))
+    ranked = [vocabulary.characters[number] for number in counts.argsort(descending=True, stable=True).tolist()]
+    return next((char for char in ranked if char.isalpha()), ranked[0])
 
 
 class _Memory:
