@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_type_hints
 
@@ -20,6 +21,7 @@ CellOption = Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru"]
 CELLS = ", ".join(get_args(CellOption))  # for options that may be repeated, which typer takes as text only
 InitOption = Literal["torch", "xavier", "kaiming", "normal", "orthogonal", "identity", "latch"]
 
+_NUMBERS = re.compile(r"(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
 _NOT_SETTINGS = {"resume", "jobs", "json", "quiet", "verbose", "debug"}
 
 
@@ -192,7 +194,7 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     """Whole numbers between commas; ``5-50:5`` is 5, 10, ..., 50.
 
     Raises:
-        BadUsageError: If it is something else.
+        BadUsageError: If it is something else, or a number comes twice.
 
     Example:
         >>> numbers("5-20:5,75,100", "--lengths")
@@ -200,12 +202,14 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in text.split(","):
-        span, _, step = part.strip().partition(":")
-        first, _, last = span.partition("-")
-        if not all(each.isascii() and each.isdigit() and len(each) < 10 for each in (first, last or "1", step or "1")):
+        if (match := _NUMBERS.fullmatch(part.strip())) is None:
             raise BadUsageError(f"{option} takes numbers as 5,10,20 or 5-50:5, got {text!r}")
-        stop, stride = int(last or first), int(step or 1)
-        if stride < 1 or stop < int(first) or (stop - int(first)) // stride >= 1000:
-            raise BadUsageError(f"{option} takes up to 1000 rising numbers, got {part!r}")
-        found += range(int(first), stop + 1, stride)
+        first, last, step = (None if each is None else int(each) for each in match.groups())
+        assert first is not None, "the pattern begins with a number"
+        last, step = first if last is None else last, step or 1
+        if last < first or (last - first) // step >= 1000:
+            raise BadUsageError(f"{option} takes up to 1000 rising numbers, got {part.strip()!r}")
+        found += range(first, last + 1, step)
+    if len(set(found)) < len(found):
+        raise BadUsageError(f"{option} names a number twice, got {text!r}")
     return tuple(found)
