@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.pattern import may_vary
 from gnnkit.graph.validation import check_dtype
 from gnnkit.nn.gcn import gcn_normalized
 
@@ -72,6 +73,11 @@ class Shift:
         product = product.view(x.shape)
         return product if self.post is None else self.post.unsqueeze(-1) * product
 
+    @property
+    def adjoint(self) -> Shift:
+        """The transposed map."""
+        return Shift(self.graph, not self.transposed, self.post, self.pre)
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -98,6 +104,30 @@ class Terms:
             heard = torch.mm(self.stacked, x.reshape(x.size(0), -1))
             return [x, *heard.view(-1, *x.shape).unbind(0)]
         return [x, *self._in_turn(x)]
+
+    @property
+    def varies(self) -> bool:
+        """Whether the weights carry gradients, or are those of another function's transform."""
+        return any(may_vary(shift.graph._matrix.values) for shift in self.shifts)
+
+    def adjoint(self, grads: list[Tensor]) -> Tensor:
+        """The gradient of x from those of its terms, each ``(N, C, F)``; the first may be written to."""
+        first, *others = grads
+        if not others:
+            return first
+        if self.stacked is not None:
+            heard = torch.cat([grad.reshape(grad.size(0), -1) for grad in others])
+            return torch.addmm(first.reshape(first.size(0), -1), self.stacked.t(), heard).view(first.shape)
+        for place, shift in enumerate(self.shifts):
+            back = shift.adjoint
+            own = [first, *others[place * self.hops : (place + 1) * self.hops]]
+            for hop in range(self.hops, 1, -1):
+                heard = back(own[hop])
+                own[hop - 1] = own[hop - 1] + (2 * heard if self.chebyshev else heard)
+                if self.chebyshev:
+                    own[hop - 2] = own[hop - 2] - own[hop]
+            first = own[0] + back(own[1])
+        return first
 
     def _in_turn(self, x: Tensor) -> list[Tensor]:
         found = []

@@ -9,7 +9,6 @@ from torch_geometric.nn import ChebConv
 
 from gnnkit.graph import Adjacency
 from gnnkit.nn import GraphGRU, GraphLSTM
-from gnnkit.nn.missing import carry_forward
 from gnnkit.nn.operators import terms_of
 from recurrent import LSTMState
 from tests.graphs import GRAPHS, random_case
@@ -295,6 +294,29 @@ def test_gradients(kind, name, options, mask):
     assert torch.autograd.gradcheck(run, (x, *layer.parameters()), fast_mode=True)
 
 
+@pytest.mark.parametrize(("kind", "operator"), list(itertools.product(LAYERS.values(), OPERATORS)))
+@pytest.mark.parametrize("name", ["both ways, unequal weights", "random, 70 nodes: beyond the dense product"])
+@pytest.mark.parametrize("hops", [0, 1, 3])
+def test_all_steps_at_once_equal_step_by_step(kind, operator, name, hops, monkeypatch):
+    graph = CASES[name].adjacency()
+    options = {"peephole": True} if kind is GraphLSTM else {}
+    layer = layer_of(kind, 2, 3, operator=operator, K=hops, num_layers=2, **options)
+    x = inputs(2, 4, graph.num_nodes, 2).requires_grad_()
+    state = [inputs(2, 2, graph.num_nodes, 3, seed=seed).requires_grad_() for seed in (8, 9)]
+    state = state[: len(layer._state_type._fields)]
+    factors = inputs(2, 4, graph.num_nodes, 3, seed=4)
+
+    def run() -> list[Tensor]:
+        out, last = layer(x, graph, tuple(state))
+        loss = (out * factors).sum() + sum((each * factors[0, 0]).sum() for each in last)
+        return [out, *last, *torch.autograd.grad(loss, [x, *state, *layer.parameters()])]
+
+    fused = run()
+    monkeypatch.setattr("gnnkit.nn.graph_recurrent.is_fused", lambda *_: False)
+    for one, other in zip(fused, run(), strict=True):
+        close(one, other)
+
+
 def test_gradient_reaches_the_edges_weights():
     edge_index, weight = directed().to_edge_index()
     x = inputs(3, 5, 2)
@@ -417,12 +439,6 @@ def test_missing_values_are_carried_flagged_and_never_read():
     out.sum().backward()
     assert hidden.grad.isfinite().all()
     assert (hidden.grad[~observed] == 0).all()
-
-
-def test_carry_forward_matches_loops():
-    x = inputs(9, 4, 3)
-    observed = torch.rand(9, 4, 3, generator=torch.Generator().manual_seed(7)) > 0.6
-    torch.testing.assert_close(carry_forward(x, observed), reference.filled(x, observed), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("kind", "name", "options"), BOTH, ids=IDS)
