@@ -1,6 +1,7 @@
 """Training a character language model: what it learns, what it reports, and resuming bit for bit."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -44,6 +45,7 @@ class Notes:
 def test_a_repeated_sentence_is_learnt(batches):
     rate = Optimization("adam", 0.02)
     config = quick(steps=150, batch_size=16, batches=batches, eval_every=50, sample_length=40, optimization=rate)
+    config = replace(config, sample_prompt="the cat sat on the ")
     trained = model(input="embedding")
     result = fit_text(trained, PARTS, VOCABULARY, config)
     assert result.test.bits_per_character < 0.3
@@ -54,7 +56,6 @@ def test_a_repeated_sentence_is_learnt(batches):
     assert first == pytest.approx(math.log2(len(VOCABULARY)), rel=0.1)
     assert last < 0.5
     assert result.samples[-1].step == 150
-    assert result.samples[-1].prompt == "t"  # the commonest letter
     assert "the cat sat on" in result.samples[-1].text
 
 
@@ -67,6 +68,7 @@ def test_what_is_reported():
     ]
     assert measured == [5, 10, 12]
     assert [sample.step for sample in result.samples] == [6, 12]
+    assert all(sample.prompt == "t" for sample in result.samples)  # the commonest letter
     assert all(len(sample.text) == 10 for sample in result.samples)
     assert [line.split(":")[0] for line in progress.lines] == ["step 6", "step 12"]
     assert progress.updates == list(range(1, 13))
