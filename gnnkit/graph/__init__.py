@@ -2,6 +2,16 @@
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.files import GraphFile, read_graph
+from gnnkit.graph.hops import (
+    average_distance,
+    diameter,
+    eccentricity,
+    hop_count,
+    hop_distance,
+    hop_histogram,
+    iter_hop_distance,
+    shortest_path,
+)
 from gnnkit.graph.receptive_field import Block, ReceptiveField, layers_needed, receptive_field
 from gnnkit.graph.summary import GraphSummary, summarize
 from gnnkit.graph.write_files import write_graph
@@ -12,9 +22,17 @@ __all__ = [
     "GraphFile",
     "GraphSummary",
     "ReceptiveField",
+    "average_distance",
+    "diameter",
+    "eccentricity",
+    "hop_count",
+    "hop_distance",
+    "hop_histogram",
+    "iter_hop_distance",
     "layers_needed",
     "read_graph",
     "receptive_field",
+    "shortest_path",
     "summarize",
     "write_graph",
 ]
