@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gnnkit.diagnostics import flow
     from gnnkit.graph import Adjacency
     from gnnkit.jobs import load
+    from gnnkit.jobs.verdict import verdict
     from gnnkit.nn.pruned import prune
     from gnnkit.training import TrainConfig, fit
 
@@ -25,10 +26,11 @@ _HOME = {
     "load": "gnnkit.jobs",
     "load_dataset": "gnnkit.data",
     "prune": "gnnkit.nn.pruned",
+    "verdict": "gnnkit.jobs.verdict",
 }
 _PACKAGES = ("data", "diagnostics", "graph", "jobs", "models", "nn", "plots", "runs", "training")
 
-__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "flow", "load", "load_dataset", "prune"]
+__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "flow", "load", "load_dataset", "prune", "verdict"]
 
 
 def __getattr__(name: str) -> Any:
