@@ -12,12 +12,14 @@ from gnnkit.cli.adjacency import adjacency
 from gnnkit.cli.compare import compare
 from gnnkit.cli.data import data
 from gnnkit.cli.evaluate import evaluate
+from gnnkit.cli.flow import flow
 from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.predict import predict
 from gnnkit.cli.sequence import sequence
 from gnnkit.cli.text import text
 from gnnkit.cli.train import train
+from gnnkit.cli.verdict import verdict
 
 app = typer.Typer(
     name="gnnkit",
@@ -33,6 +35,8 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(compare)
+app.command()(flow)
+app.command()(verdict)
 app.add_typer(data, name="data")
 app.add_typer(sequence, name="sequence")
 app.add_typer(text, name="text")
