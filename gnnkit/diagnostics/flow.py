@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from gnnkit.diagnostics.cone_flow import influence_by_hop_and_step
 from gnnkit.diagnostics.hop_flow import Problem, ProgressSink, checked_features, influence_by_hop
 from gnnkit.diagnostics.influence import Flow
 from gnnkit.diagnostics.jacobian import Norm
@@ -25,7 +26,7 @@ from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.validation import checked_node_ids
 from gnnkit.nn.pruned import Edges
 
-By = Literal["hop", "step"]
+By = Literal["hop", "step"] | tuple[Literal["hop"], Literal["step"]]
 _MEMORY = 1 << 28
 
 
@@ -50,11 +51,12 @@ def flow(
 
     Args:
         model: For ``by="hop"`` called as ``model(x, graph)``, PyG's as ``model(x, edge_index)``; for
-            ``by="step"`` a model or cell of ``recurrent``, or another module from ``(B, T, F)`` to outputs.
+            ``by="step"`` a model or cell of ``recurrent``, or another module from ``(B, T, F)`` to outputs; for
+            both a model of sequences on nodes, as :class:`gnnkit.nn.GraphLSTM`, called as ``model(x, graph)``.
         x: Node features, dense or sparse; or sequences, or token ids, whose embeddings then are the input.
         graph: An :class:`~gnnkit.graph.Adjacency` or a PyG ``Data``; none for ``by="step"``.
         nodes: Distinct node ids, or a boolean mask; all when omitted. With ``by="step"``: which sequences.
-        by: ``"hop"`` or ``"step"``.
+        by: ``"hop"``, ``"step"``, or ``("hop", "step")`` for both at once.
         norm: Of a Jacobian block, outputs x inputs: ``"l1"``, the sum of absolute values, or ``"l2"``, the
             Frobenius norm.
         of: ``by="step"`` only: influence of the ``"input"`` at every step, or of the top layer's hidden ``"state"``.
@@ -64,8 +66,10 @@ def flow(
         progress: Told how many nodes are done.
 
     Shapes:
-        - **x:** :math:`(|\mathcal{V}|, F)`; by step :math:`(B, T, F)` or ids :math:`(B, T)`
-        - **influence:** :math:`(S, L + 1)` by hop, zeros beyond reach; :math:`(S, T)` by step, the last step first
+        - **x:** :math:`(|\mathcal{V}|, F)`; by step :math:`(B, T, F)` or ids :math:`(B, T)`; by both
+          :math:`(T, |\mathcal{V}|, F)`
+        - **influence:** :math:`(S, L + 1)` by hop, zeros beyond reach; :math:`(S, T)` by step, the last step first;
+          :math:`(S, H + 1, T)` by both, H the farthest hop with influence
 
     Raises:
         TypeError: If the model does not give one row per node, or the graph is none.
@@ -88,16 +92,21 @@ def flow(
         rows = None if nodes is None else checked_node_ids(nodes, len(x), name="nodes")
         influence, rows = influence_by_step(model, x, rows, norm, of, dtype, memory, progress)
         return Flow(influence, ("step",), norm, rows, influence.new_zeros(rows.numel()))
-    if by != "hop":
-        raise ValueError(f'by must be "hop" or "step", got {by!r}')
+    if by not in ("hop", ("hop", "step")):
+        raise ValueError(f'by must be "hop", "step" or ("hop", "step"), got {by!r}')
     if of != "input":
         raise ValueError(f'of={of!r} belongs to by="step"; by hop the influence is that of the input')
     adjacency, edges = _graph(graph, edge_attr)
-    features = checked_features(x, adjacency.num_nodes)
     chosen = torch.arange(adjacency.num_nodes) if nodes is None else checked_node_ids(nodes, adjacency.num_nodes)
     chosen = chosen.to(adjacency.device)
     if int(torch.bincount(chosen, minlength=1).max()) > 1:
         raise ValueError(f"nodes holds an id twice ({chosen.numel()} ids, fewer distinct); pass nodes.unique()")
+    if by == ("hop", "step"):
+        if edge_attr is not None:
+            raise ValueError("models of sequences on nodes take no features of edges; leave edge_attr out")
+        influence, elsewhere = influence_by_hop_and_step(model, x, adjacency, chosen, norm, dtype, progress)
+        return Flow(influence, ("hop", "step"), norm, chosen, elsewhere)
+    features = checked_features(x, adjacency.num_nodes)
     problem = Problem(model, features, adjacency, edges, dtype)
     influence, elsewhere = influence_by_hop(problem, chosen, norm, memory, progress)
     return Flow(influence, ("hop",), norm, chosen, elsewhere)
