@@ -2,11 +2,11 @@
 
 A Project Gutenberg file ends in 19,000 characters of licence. Held out with the last tenth of the file, it is
 text of another kind than the story; strip it, and the number speaks of the story. Give your own book, or see it
-on a stand-in: the language reference with the licence of Python appended, as such a file would have it.
+on a stand-in: a part of the language reference, wrapped as such a file is, with legal prose for a tail. (Seed 0.)
 
     $ python examples/text/licence.py [BOOK.txt]
-    with the licence      2.95 bits per character on the held-out tenth
-    without               2.60 bits per character on the held-out tenth
+    with the licence      6.43 bits per character on the held-out tenth
+    without               2.61 bits per character on the held-out tenth
 """
 
 import argparse
