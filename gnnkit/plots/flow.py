@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from gnnkit.plots.style import as_array, colour, label, legend, new_figure
 
 Array = npt.NDArray[np.float64]
-_FLOOR = 1e-12  # shares below are drawn at the foot: a logarithm has no place for them
+_FOOT = 1e-16  # the axis goes no lower: below, float64 itself is not sure
 
 
 def flow_figure(series: Mapping[str, Any], *, distance: str = "hops", title: str = "") -> Figure:
@@ -44,6 +44,8 @@ def flow_figure(series: Mapping[str, Any], *, distance: str = "hops", title: str
             raise ValueError(f"the series {name!r} holds a share below 0")
         _draw(axes, shares, name, colour(index))
     axes.set_yscale("log")
+    if axes.get_ylim()[0] < _FOOT:
+        axes.set_ylim(bottom=_FOOT)
     axes.yaxis.set_major_locator(LogLocator(numticks=8))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -55,12 +57,12 @@ def flow_figure(series: Mapping[str, Any], *, distance: str = "hops", title: str
 def _draw(axes: Axes, shares: Array, name: str, hue: str) -> None:
     distances = np.arange(shares.shape[1])
     mean = shares.mean(axis=0) if len(shares) else np.zeros(len(distances))
-    seen = mean > _FLOOR
+    seen = mean > 0
     dot = "o" if len(distances) <= 12 else ""
     axes.plot(distances, np.where(seen, mean, np.nan), color=hue, linewidth=1.6, marker=dot, markersize=4, label=name)
     if len(shares) > 1:
         low, high = np.quantile(shares, (0.1, 0.9), axis=0)
-        low, high = (np.where(each > _FLOOR, each, np.nan) for each in (low, high))
+        low, high = (np.where(each > 0, each, np.nan) for each in (low, high))
         axes.fill_between(distances, low, high, color=hue, alpha=0.15, linewidth=0)
     foot = axes.get_xaxis_transform()  # distances across, parts of the panel's height upwards
     if not seen.all():
@@ -86,10 +88,10 @@ def light_cone(shares: Any, *, title: str = "") -> Figure:
         raise ValueError(f"a light cone is drawn of (hops, steps) with some influence, got shape {values.shape}")
     figure, (axes,) = new_figure(width=5.6, height=4.2)
     shown = np.ma.masked_less_equal(values.T, 0)
-    top = values.max()
-    image = axes.imshow(
-        shown, origin="lower", aspect="auto", cmap="Blues", norm=LogNorm(max(values[values > 0].min(), top * 1e-8), top)
-    )
+    top = float(values.max())
+    low = max(float(values[values > 0].min()), top * 1e-8)
+    low /= (top / low) ** 0.25 * 1.5  # so that little is not as white as nothing
+    image = axes.imshow(shown, origin="lower", aspect="auto", cmap="Blues", norm=LogNorm(low, top))
     axes.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
