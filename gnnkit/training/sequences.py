@@ -24,7 +24,7 @@ from recurrent.tasks import Batch, Task, TaskStream
 COLUMNS = ("step", "train_loss", "train_accuracy", "gradient_norm", "eval_loss", "eval_accuracy")
 RECURRENT_GRADIENT = "weight_hh_gradient_norm"
 
-_STEPS_AT_ONCE = 2**17  # time steps of all sequences evaluated together: 64 MB of states at hidden size 128
+_STEPS_AT_ONCE = 2**13  # time steps of all sequences evaluated together: few enough for the caches
 
 
 @dataclass(frozen=True)
