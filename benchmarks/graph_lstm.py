@@ -27,9 +27,9 @@ from torch import Tensor
 # This folder, first on the path, has a recurrent.py of its own.
 sys.path.append(sys.path.pop(0))
 
-from gnnkit.graph import Adjacency  # noqa: E402
-from gnnkit.nn import GraphGRU, GraphLSTM  # noqa: E402
-from gnnkit.nn.gcn import gcn_normalized  # noqa: E402
+from gnnkit.graph import Adjacency
+from gnnkit.nn import GraphGRU, GraphLSTM
+from gnnkit.nn.gcn import gcn_normalized
 
 Rows = dict[str, Any]
 Call = Callable[[], object]

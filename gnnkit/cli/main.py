@@ -13,6 +13,7 @@ from gnnkit.cli.compare import compare
 from gnnkit.cli.data import data
 from gnnkit.cli.evaluate import evaluate
 from gnnkit.cli.flow import flow
+from gnnkit.cli.forecast import forecast
 from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.predict import predict
@@ -37,6 +38,7 @@ app.command()(predict)
 app.command()(compare)
 app.command()(flow)
 app.command()(verdict)
+app.command()(forecast)
 app.add_typer(data, name="data")
 app.add_typer(sequence, name="sequence")
 app.add_typer(text, name="text")

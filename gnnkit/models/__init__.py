@@ -1,7 +1,8 @@
 """Layers stacked into models."""
 
+from gnnkit.models.forecaster import Forecaster, IdentityMLP
 from gnnkit.models.gat import GAT
 from gnnkit.models.gcn import GCN
 from gnnkit.models.gcnii import GCNII
 
-__all__ = ["GAT", "GCN", "GCNII"]
+__all__ = ["GAT", "GCN", "GCNII", "Forecaster", "IdentityMLP"]

@@ -1,0 +1,126 @@
+"""A forecasting job by name: which data, which model, which rows beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from torch import nn
+
+from gnnkit.data.rewiring import rewired
+from gnnkit.data.temporal import TemporalData, load_temporal, read_values
+from gnnkit.graph.adjacency import Adjacency
+from gnnkit.models.forecaster import Forecaster, IdentityMLP
+from gnnkit.runs import seed_everything
+from gnnkit.training.forecasts import ForecastConfig
+
+# Rows that are trained, the model in question first; the others are counted, not learned.
+TRAINED_ROWS = ("graph", "no graph", "rewired graph", "identity MLP")
+COUNTED_ROWS = ("linear", "historical average", "last value")
+
+# Per data set: window, horizon, hops, epochs, stride. METR-LA as its protocol has it, 12 and 12 steps.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "diffusion": {"length": 6, "horizon": 3, "hops": 3, "epochs": 6, "stride": 1},
+    "chickenpox": {"length": 8, "horizon": 1, "hops": 1, "epochs": 30, "stride": 1},
+    "metr-la": {"length": 12, "horizon": 12, "hops": 2, "epochs": 8, "stride": 4},
+}
+_OTHERWISE = {"length": 12, "horizon": 12, "hops": 2, "epochs": 12, "stride": 1}
+
+
+@dataclass(frozen=True)
+class TemporalSource:
+    """Where the values come from: a data set's name, or a table with its edges.
+
+    Attributes:
+        dataset: See `gnnkit.data.temporal.TEMPORAL_DATASETS`; empty for files.
+        root: Where data sets lie; None as usual.
+        values: Table of values, a step a row.
+        edges: Graph file.
+        directed: Whether a line of an edge list is one directed edge.
+        period: Steps of a cycle in a user's table.
+    """
+
+    dataset: str = "diffusion"
+    root: str | None = None
+    values: str | None = None
+    edges: str | None = None
+    directed: bool = False
+    period: int | None = None
+
+    def load(self) -> TemporalData:
+        """The data.
+
+        Raises:
+            ValueError: If there is no such data set, or only one of the two files is named.
+        """
+        if (self.values is None) != (self.edges is None):
+            raise ValueError(f"values and edges come together, got {self.values!r} and {self.edges!r}")
+        if self.values is not None and self.edges is not None:
+            return read_values(self.values, self.edges, directed=self.directed, period=self.period)
+        return load_temporal(self.dataset, self.root)
+
+
+@dataclass(frozen=True)
+class ForecastJob:
+    """A forecaster to train, once or several times, and the rows to print beside it.
+
+    Attributes:
+        source: The data.
+        length: Steps of the window; None as the data set has it.
+        horizon: Steps to forecast; likewise.
+        cell: ``"lstm"`` or ``"gru"``.
+        hidden_size: Units per node.
+        operator: ``"diffusion"``, ``"chebyshev"`` or ``"gcn"``.
+        hops: K of the model in question; None as the data set has it.
+        mode: ``"direct"`` or ``"rollout"``.
+        training: How every row is trained; its seed is the first run's. None as the data set has it.
+        runs: Seeds per trained row.
+    """
+
+    source: TemporalSource = field(default_factory=TemporalSource)
+    length: int | None = None
+    horizon: int | None = None
+    cell: Literal["lstm", "gru"] = "lstm"
+    hidden_size: int = 32
+    operator: Literal["diffusion", "chebyshev", "gcn"] = "diffusion"
+    hops: int | None = None
+    mode: Literal["direct", "rollout"] = "direct"
+    training: ForecastConfig | None = None
+    runs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.runs < 1:
+            raise ValueError(f"runs must be 1 or more, got {self.runs}")
+        if self.hops is not None and self.hops < 1:
+            raise ValueError(f"hops must be 1 or more, as 0 is the row without a graph, got {self.hops}")
+
+    def resolved(self) -> ForecastJob:
+        """The same job with the data set's defaults filled in."""
+        usual = _DEFAULTS.get(self.source.dataset, _OTHERWISE) if self.source.values is None else _OTHERWISE
+        training = self.training or ForecastConfig(epochs=usual["epochs"], stride=usual["stride"])
+        return replace(
+            self,
+            length=usual["length"] if self.length is None else self.length,
+            horizon=usual["horizon"] if self.horizon is None else self.horizon,
+            hops=usual["hops"] if self.hops is None else self.hops,
+            training=training,
+        )
+
+    def build(self, row: str, data: TemporalData, seed: int) -> tuple[nn.Module, Adjacency]:
+        """A trained row's model, its weights drawn from the seed, and the graph it sees."""
+        assert self.length is not None, "resolved first"
+        assert self.horizon is not None, "resolved first"
+        assert self.hops is not None, "resolved first"
+        seed_everything(seed)
+        if row == "identity MLP":
+            return IdentityMLP(data.num_nodes, self.length, self.horizon), data.adjacency
+        model = Forecaster(
+            data.num_nodes,
+            self.horizon,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            operator=self.operator,
+            hops=0 if row == "no graph" else self.hops,
+            mode=self.mode,
+        )
+        return model, rewired(data.adjacency, seed) if row == "rewired graph" else data.adjacency

@@ -1,0 +1,140 @@
+"""Forecasts of the values on a graph's nodes: recurrent on the graph, and a perceptron without one.
+
+All see the same: the window of values (the last observed one carried), which of them are missing, the
+phase within the period, and who each node is. So what a graph adds is not what identity already gives.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.graph.adjacency import Adjacency
+from gnnkit.nn.graph_lstm import GraphGRU, GraphLSTM
+from gnnkit.nn.missing import carry_forward
+from gnnkit.nn.operators import Operator
+
+Mode = Literal["direct", "rollout"]
+
+
+class Forecaster(nn.Module):
+    r"""A graph LSTM or GRU over the window, and a linear read-out of what comes.
+
+    Args:
+        num_nodes: N; each node has a learned embedding.
+        horizon: Steps to forecast.
+        cell: ``"lstm"`` or ``"gru"``.
+        hidden_size: Units per node.
+        operator: What a node hears.
+        hops: K; 0 is the same model without the graph.
+        num_layers: Layers.
+        mode: ``"direct"``: all steps at once from the last state. ``"rollout"``: one step at a time, each
+            forecast being the next one's input.
+        embedding: Numbers per node's identity.
+
+    Shapes:
+        - **values**, **observed:** :math:`(B, L, N)`; **phase:** :math:`(B, L + horizon)`, from 0 to 1 within the
+          period
+        - **output:** :math:`(B, horizon, N)`
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        horizon: int,
+        *,
+        cell: Literal["lstm", "gru"] = "lstm",
+        hidden_size: int = 32,
+        operator: Operator = "diffusion",
+        hops: int = 2,
+        num_layers: int = 1,
+        mode: Mode = "direct",
+        embedding: int = 8,
+    ) -> None:
+        super().__init__()
+        if cell not in ("lstm", "gru"):
+            raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
+        if mode not in ("direct", "rollout"):
+            raise ValueError(f"mode must be 'direct' or 'rollout', got {mode!r}")
+        if horizon < 1:
+            raise ValueError(f"horizon must be 1 step or more, got {horizon}")
+        self.horizon, self.mode = horizon, mode
+        self.identity = nn.Parameter(0.1 * torch.randn(num_nodes, embedding))
+        layer = GraphLSTM if cell == "lstm" else GraphGRU
+        # Value, missing or not, sine and cosine of the phase, identity.
+        self.layer = layer(4 + embedding, hidden_size, operator=operator, K=hops, num_layers=num_layers)
+        self.out = nn.Linear(hidden_size, horizon if mode == "direct" else 1)
+
+    def forward(self, values: Tensor, observed: Tensor, phase: Tensor, graph: Adjacency) -> Tensor:
+        """The steps after the window."""
+        length = values.size(1)
+        carried = carry_forward(values.transpose(0, 1), observed.transpose(0, 1)).transpose(0, 1)
+        inputs = self._inputs(carried, (~observed).to(values.dtype), phase[:, :length])
+        states, state = self.layer(inputs, graph)
+        last = carried[:, -1:]
+        if self.mode == "direct":
+            expected: Tensor = last + self.out(states[:, -1]).transpose(1, 2)
+            return expected
+        found = [last + self.out(states[:, -1]).transpose(1, 2)]
+        seen = torch.zeros_like(last)  # a forecast counts as observed
+        for step in range(1, self.horizon):
+            at = phase[:, length + step - 1 : length + step]
+            states, state = self.layer(self._inputs(found[-1], seen, at), graph, state)
+            found.append(found[-1] + self.out(states[:, -1]).transpose(1, 2))
+        return torch.cat(found, dim=1)
+
+    def _inputs(self, values: Tensor, missing: Tensor, phase: Tensor) -> Tensor:
+        """``(B, L, N, channels)``."""
+        clock = _clock(phase).unsqueeze(2).expand(*values.shape, 2)
+        who = self.identity.expand(*values.shape, -1)
+        return torch.cat([values.unsqueeze(-1), missing.unsqueeze(-1), clock, who], dim=-1)
+
+
+class IdentityMLP(nn.Module):
+    r"""A perceptron on each node's window, its identity and the phase, blind to the graph.
+
+    Reference: Shao et al., "Spatial-Temporal Identity: A Simple yet Effective Baseline for Multivariate
+    Time Series Forecasting", CIKM 2022, https://arxiv.org/abs/2208.05233.
+
+    Args:
+        num_nodes: N.
+        length: Steps of the window.
+        horizon: Steps to forecast.
+        hidden_size: Units of the two hidden layers, each added to what goes in.
+        embedding: Numbers per node's identity.
+
+    Shapes:
+        - as `Forecaster`'s
+    """
+
+    def __init__(self, num_nodes: int, length: int, horizon: int, *, hidden_size: int = 64, embedding: int = 8) -> None:
+        super().__init__()
+        self.identity = nn.Parameter(0.1 * torch.randn(num_nodes, embedding))
+        self.enter = nn.Linear(2 * length + 2 + embedding, hidden_size)
+        self.hidden = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, hidden_size))
+            for _ in range(2)
+        )
+        self.out = nn.Linear(hidden_size, horizon)
+
+    def forward(self, values: Tensor, observed: Tensor, phase: Tensor, graph: Adjacency) -> Tensor:
+        """The steps after the window; the graph is not looked at."""
+        batch, length, nodes = values.shape
+        carried = carry_forward(values.transpose(0, 1), observed.transpose(0, 1)).transpose(0, 1)
+        clock = _clock(phase[:, length - 1]).unsqueeze(1).expand(batch, nodes, 2)
+        who = self.identity.expand(batch, nodes, -1)
+        windows = [carried.transpose(1, 2), (~observed).to(values.dtype).transpose(1, 2)]
+        x = self.enter(torch.cat([*windows, clock, who], dim=-1))
+        for layer in self.hidden:
+            x = x + layer(x)
+        expected: Tensor = carried[:, -1:] + self.out(x).transpose(1, 2)
+        return expected
+
+
+def _clock(phase: Tensor) -> Tensor:
+    """A phase from 0 to 1 as a point on the circle."""
+    angle = 2 * math.pi * phase
+    return torch.stack([angle.sin(), angle.cos()], dim=-1)
