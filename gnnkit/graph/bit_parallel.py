@@ -85,10 +85,11 @@ class JaggedSpread:
         row_of = np.empty(self.num_nodes, dtype=np.intp)
         row_of[node_of] = np.arange(self.num_nodes)
         self.row_of: IntArray | None = row_of
-        falling, starts = degrees[node_of], indptr[:-1][node_of]
+        starts, falling = indptr[:-1][node_of], degrees[node_of]
+        rising = -falling
 
         def rows_with_more_than(count: int) -> int:
-            return int(np.searchsorted(-falling, -count, side="left"))
+            return int(np.searchsorted(rising, -count, side="left"))
 
         self._columns: list[IntArray] = []
         for column in range(_JAGGED_COLUMNS):

@@ -20,9 +20,9 @@ from gnnkit.graph.walk import Direction, IntArray, Walk, checked_max_hops, walk_
 
 Disconnected = Literal["raise", "reachable"]
 
-# Bounds are narrowed by single searches in rounds of this many, while each settles this many nodes on average; after
-# that the rest is searched in blocks, where a search costs some thirty times less but settles only its own node.
-_BOUNDING_ROUNDS = 64
+# Bounds are narrowed by this many single searches at a time, while each settles enough nodes on average. The rest is
+# searched in blocks, where a search costs some thirty times less but settles only its own node.
+_PATIENCE, _PATIENCE_AFTER_SWEEPS = 64, 4
 _WORTH_A_SEARCH = 32
 
 
@@ -57,7 +57,7 @@ def eccentricity(
     walk = _checked_walk(graph, direction, disconnected)
     ids = checked_node_ids(torch.arange(graph.num_nodes) if nodes is None else nodes, graph.num_nodes).cpu().numpy()
     bounds = _Bounds(walk)
-    bounds.tighten(np.unique(ids), lambda: bounds.upper > bounds.lower)
+    bounds.tighten(np.unique(ids), lambda: bounds.upper > bounds.lower, _PATIENCE)
     return torch.from_numpy(bounds.lower[ids]).to(graph.device)
 
 
@@ -86,7 +86,10 @@ def diameter(graph: Adjacency, *, direction: Direction = "out", disconnected: Di
     if not graph.num_nodes:
         raise ValueError("a graph of 0 nodes has no diameter; it needs a node")
     bounds = _Bounds(walk)
-    bounds.tighten(np.arange(graph.num_nodes), lambda: bounds.upper > bounds.lower.max())
+    if walk.is_symmetric:
+        bounds.sweep_twice()
+    patience = _PATIENCE_AFTER_SWEEPS if walk.is_symmetric else _PATIENCE
+    bounds.tighten(np.arange(graph.num_nodes), lambda: bounds.upper > bounds.lower.max(), patience)
     return int(bounds.lower.max())
 
 
@@ -225,8 +228,27 @@ class _Bounds:
         self.upper[np.diff(walk.ahead.indptr) == 0] = 0
         self._degrees = np.diff(walk.ahead.indptr).astype(np.int64)
 
-    def tighten(self, nodes: IntArray, is_open: Callable[[], NDArray[np.bool_]]) -> None:
-        """Search until no node of ``nodes`` is open any more: until its bounds say enough."""
+    def sweep_twice(self) -> None:
+        """Search to and fro across the largest component, and from halfway: from its centre, or near it.
+
+        Crescenzi, Grossi, Habib, Lanzi & Marino, "On computing the diameter of real-world undirected graphs",
+        Theoretical Computer Science 514, 2013, https://doi.org/10.1016/j.tcs.2012.09.018: a central node bounds most
+        eccentricities below the diameter that the sweeps have found.
+        """
+        inside = self._walk.components == np.bincount(self._walk.components).argmax()
+        hops = self._search(int(np.where(inside, self._degrees, -1).argmax()))
+        for _ in range(2):
+            from_one_end = self._search(int(hops.argmax()))
+            from_other_end = self._search(int(from_one_end.argmax()))
+            between = from_one_end + from_other_end == from_one_end.max()
+            halfway = between & (np.abs(from_one_end - from_other_end) <= 1) & inside
+            hops = self._search(int(np.where(halfway, self._degrees, -1).argmax()))
+
+    def tighten(self, nodes: IntArray, is_open: Callable[[], NDArray[np.bool_]], patience: int) -> None:
+        """Search until no node of ``nodes`` is open any more: until its bounds say enough.
+
+        Single searches go on while ``patience`` of them settle some nodes each; the rest is searched in blocks.
+        """
         outermost_first = True
         remaining = nodes[is_open()[nodes]]
         searches, before = 0, remaining.size
@@ -239,23 +261,23 @@ class _Bounds:
             outermost_first = not outermost_first
             remaining = remaining[is_open()[remaining]]
             searches += 1
-            if searches == _BOUNDING_ROUNDS:
-                if before - remaining.size < _BOUNDING_ROUNDS * _WORTH_A_SEARCH:
+            if searches == patience:
+                if before - remaining.size < patience * _WORTH_A_SEARCH:
                     break
                 searches, before = 0, remaining.size
         self._search_all(remaining, is_open)
 
-    def _search(self, node: int) -> None:
-        """Search from one node and to it; narrow the bounds of the nodes around it."""
-        from_node = single_source(self._walk, node)
-        to_node = from_node if self._walk.is_symmetric else single_source(self._walk.reversed(), node)
-        farthest = int(from_node.max())
-        behind = (to_node >= 0).nonzero()[0]
-        self.lower[behind] = np.maximum(self.lower[behind], to_node[behind])
-        around = (self._walk.components == self._walk.components[node]).nonzero()[0]
-        self.lower[around] = np.maximum(self.lower[around], farthest - from_node[around].astype(np.int64))
-        self.upper[around] = np.minimum(self.upper[around], farthest + to_node[around].astype(np.int64))
+    def _search(self, node: int) -> NDArray[np.int64]:
+        """Search from one node and to it; narrow the bounds of the nodes around it. Returns the hops from it."""
+        from_node = single_source(self._walk, node).astype(np.int64)
+        to_node = from_node if self._walk.is_symmetric else single_source(self._walk.back, node).astype(np.int64)
+        farthest = from_node.max()
+        np.maximum(self.lower, to_node, out=self.lower)  # -1, where no path leads to the node, changes nothing
+        around = self._walk.components == self._walk.components[node]
+        np.maximum(self.lower, farthest - from_node, out=self.lower, where=around)
+        np.minimum(self.upper, farthest + to_node, out=self.upper, where=around)
         self.lower[node] = self.upper[node] = farthest
+        return from_node
 
     def _search_all(self, remaining: IntArray, is_open: Callable[[], NDArray[np.bool_]]) -> None:
         """Search from the nodes still open in blocks, the farthest out first: they may settle the others."""

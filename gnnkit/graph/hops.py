@@ -85,7 +85,7 @@ def hop_distance(
     if sources is None:
         # Every node is a source, so columns will do as well as rows, and those need no transposing.
         ids, backwards = np.arange(graph.num_nodes), True
-        walk = walk.reversed()
+        walk = walk.back
     else:
         ids, backwards = checked_node_ids(sources, graph.num_nodes, name="sources").cpu().numpy(), False
     shape = (ids.size, graph.num_nodes)
@@ -180,7 +180,7 @@ def shortest_path(graph: Adjacency, source: int, target: int, *, direction: Dire
     """
     walk = walk_along(graph, direction)
     source, target = _checked_node(graph, source, "source"), _checked_node(graph, target, "target")
-    to_target = single_source(walk.reversed(), target, target=source)
+    to_target = single_source(walk.back, target, target=source)
     if to_target[source] < 0:
         return []
     path, indptr, indices = [source], walk.ahead.indptr, walk.ahead.indices

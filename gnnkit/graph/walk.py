@@ -55,9 +55,14 @@ class Walk:
         """Whether every edge can be walked either way."""
         return self.ahead is self.behind
 
-    def reversed(self) -> Walk:
+    @cached_property
+    def back(self) -> Walk:
         """The walk back: hops to a node rather than from it."""
-        return self if self.is_symmetric else Walk(self.num_nodes, self.behind, self.ahead)
+        if self.is_symmetric:
+            return self
+        back = Walk(self.num_nodes, self.behind, self.ahead)
+        back.__dict__["back"] = self  # where cached_property keeps it, so that each prepares its searches once
+        return back
 
     @cached_property
     def enterable(self) -> IntArray:
@@ -103,7 +108,7 @@ def walk_along(graph: Adjacency, direction: Direction) -> Walk:
     if direction not in ("out", "in", "both"):
         raise ValueError(f"direction must be 'out', 'in' or 'both', got {direction!r}")
     if direction == "in":
-        return walk_along(graph, "out").reversed()
+        return walk_along(graph, "out").back
     if direction == "both" and graph.is_undirected:
         direction = "out"
     return graph._keep(("walk", direction), lambda: _walk(graph, direction))

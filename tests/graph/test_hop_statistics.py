@@ -28,14 +28,15 @@ def graphs(draw):
 directions = st.sampled_from(["out", "in", "both"])
 
 
-@pytest.mark.parametrize("bounding_rounds", [1, 64])
+@pytest.mark.parametrize("patience", [1, 64])
 @settings(max_examples=300, deadline=None)
 @given(graph=graphs(), direction=directions, few=st.integers(0, 5))
-def test_equal_to_the_matrix(bounding_rounds, graph, direction, few):
+def test_equal_to_the_matrix(patience, graph, direction, few):
     hops = hop_distance(graph, direction=direction).long()
     arguments = {"direction": direction, "disconnected": "reachable"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hop_statistics, "_BOUNDING_ROUNDS", bounding_rounds)  # 1: most of the work falls to blocks
+        for name in ("_PATIENCE", "_PATIENCE_AFTER_SWEEPS"):  # 1: most of the work falls to blocks
+            patch.setattr(hop_statistics, name, patience)
         assert diameter(graph, **arguments) == int(hops.max())
         assert torch.equal(eccentricity(graph, **arguments), hops.amax(dim=1))
         nodes = torch.arange(graph.num_nodes).flip(0)[:few].repeat(2)
