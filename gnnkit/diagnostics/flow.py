@@ -27,7 +27,7 @@ from gnnkit.graph.validation import checked_node_ids
 from gnnkit.nn.pruned import Edges
 
 By = Literal["hop", "step"] | tuple[Literal["hop"], Literal["step"]]
-_MEMORY = 1 << 28
+_MEMORY = 1 << 26  # more is no faster
 
 
 def flow(
@@ -107,7 +107,7 @@ def flow(
         influence, elsewhere = influence_by_hop_and_step(model, x, adjacency, chosen, norm, dtype, progress)
         return Flow(influence, ("hop", "step"), norm, chosen, elsewhere)
     features = checked_features(x, adjacency.num_nodes)
-    problem = Problem(model, features, adjacency, edges, dtype)
+    problem = Problem(model, features, adjacency, edges, dtype, memory)
     influence, elsewhere = influence_by_hop(problem, chosen, norm, memory, progress)
     return Flow(influence, ("hop",), norm, chosen, elsewhere)
 

@@ -36,7 +36,13 @@ class Problem:
     """A model, its input and its graph, in one dtype; how to run it on receptive fields or on the whole graph."""
 
     def __init__(
-        self, model: nn.Module, x: Tensor | SparseMatrix, graph: Adjacency, edges: Edges, dtype: torch.dtype | None
+        self,
+        model: nn.Module,
+        x: Tensor | SparseMatrix,
+        graph: Adjacency,
+        edges: Edges,
+        dtype: torch.dtype | None,
+        memory: int,
     ) -> None:
         values = x.values if isinstance(x, SparseMatrix) else x
         self.dtype = dtype or values.dtype
@@ -46,6 +52,8 @@ class Problem:
             x = x.with_values(values.to(dtype)) if isinstance(x, SparseMatrix) else x.to(dtype)
             graph = graph.to(dtype=dtype)
             edges = Edges(edges.edge_index, *(None if each is None else each.to(dtype) for each in edges[1:]))
+        if isinstance(x, SparseMatrix) and x.shape[0] * x.shape[1] * x.values.element_size() <= memory:
+            x = x.to_dense()  # rows are copied many times; from a sparse matrix each time costs more
         self.model, self.x, self.graph, self.edges = model, x, graph, edges
         self.num_nodes = graph.num_nodes
         self.is_pyg = is_pyg_model(model)
