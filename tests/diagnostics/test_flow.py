@@ -282,3 +282,17 @@ def test_reach_is_hop_distance_on_a_grid():
     for node in range(49):
         present = torch.tensor([bool((hops[node] == hop).any()) for hop in range(5)])
         assert torch.equal(found.influence[node] > 0, present)
+
+
+@pytest.mark.parametrize("make", [OURS["GCN"], OURS["GAT"], lambda: pyg_models.GCN(F, 4, 3, C)])
+def test_no_nodes_no_edges_and_no_gradients_about(make):
+    torch.manual_seed(1)
+    model, x = make(), features().float()
+    assert flow(model, x, random_graph(), nodes=[]).influence.shape[0] == 0
+    alone = flow(model, x, Adjacency.from_edge_index(torch.empty(2, 0, dtype=torch.int64), num_nodes=N)).influence
+    assert bool((alone[:, 0] > 0).any())  # all but those whose ReLUs are closed
+    assert not bool(alone[:, 1:].any())
+    usual = flow(model, x, random_graph()).influence
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            torch.testing.assert_close(flow(model, x, random_graph()).influence, usual)
