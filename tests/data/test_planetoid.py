@@ -1,6 +1,5 @@
 import pickle
 import shutil
-import time
 import warnings
 
 import numpy as np
@@ -69,13 +68,10 @@ def test_a_missing_file_is_named(tmp_path, build):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("title", "seconds"), [("Cora", 1), ("CiteSeer", 1), ("PubMed", 5)])
-def test_equals_pyg(tmp_path, data_folder, title, seconds):
+@pytest.mark.parametrize("title", ["Cora", "CiteSeer", "PubMed"])
+def test_equals_pyg(tmp_path, data_folder, title):
     expected = pyg_planetoid(tmp_path, data_folder, title)
-    start = time.process_time()
     ours = load_dataset(title, data_folder, normalize_features=False)
-    # 0.03 s for Cora and 0.2 s for PubMed on one idle core; the bound only tells an accident from a slow machine.
-    assert time.process_time() - start < seconds
     assert ours.x.layout == torch.sparse_csr
     assert torch.equal(ours.x.to_dense(), expected.x)
     edge_index, edge_weight = ours.adjacency.to_edge_index()
