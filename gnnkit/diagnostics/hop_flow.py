@@ -19,7 +19,6 @@ from gnnkit.nn.inputs import as_features
 from gnnkit.nn.prunable import is_pyg_model, prunable_layers
 from gnnkit.nn.pruned import Edges, Pruned, call, check_takes
 
-_BLOCK_MODELS = ("gnnkit.models.gat", "gnnkit.models.gcn", "gnnkit.models.gcnii")
 _FIRST_BATCH = 4
 _MAX_PAIRS = 1 << 24  # entries of the table (target, node) -> copy
 
@@ -78,7 +77,7 @@ class Problem:
             except ValueError:
                 return None
             return num_layers
-        if getattr(self.model, "takes_blocks", False) or type(self.model).__module__ in _BLOCK_MODELS:
+        if getattr(self.model, "takes_blocks", False):
             return cast(int, self.model.num_layers)
         return None
 

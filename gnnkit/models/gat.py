@@ -7,7 +7,7 @@ section 3.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,6 +38,8 @@ class GAT(nn.Module):
         version: 1 (Velickovic et al.) or 2 (Brody et al.).
         conv: Further arguments of every :class:`~gnnkit.nn.GATConv`, such as ``edge_dim``.
     """
+
+    takes_blocks: ClassVar[bool] = True
 
     def __init__(
         self,

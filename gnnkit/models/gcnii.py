@@ -7,7 +7,7 @@ https://arxiv.org/abs/2007.02133, section 3 and table 8.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -38,6 +38,8 @@ class GCNII(nn.Module):
         conv_decay: How many times as strongly the convolutions decay as the linear layers: 20 for Cora
             and CiteSeer, 1 for PubMed.
     """
+
+    takes_blocks: ClassVar[bool] = True
 
     def __init__(
         self,
