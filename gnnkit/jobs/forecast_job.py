@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from gnnkit.data.rewiring import rewired
 from gnnkit.data.temporal import TemporalData, load_temporal, read_values
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.rewiring import degree_preserving_rewiring
 from gnnkit.models.forecaster import Forecaster, IdentityMLP
 from gnnkit.runs import seed_everything
 from gnnkit.training.forecasts import ForecastConfig
@@ -123,4 +123,6 @@ class ForecastJob:
             hops=0 if row == "no graph" else self.hops,
             mode=self.mode,
         )
-        return model, rewired(data.adjacency, seed) if row == "rewired graph" else data.adjacency
+        return model, degree_preserving_rewiring(
+            data.adjacency, seed=seed
+        ) if row == "rewired graph" else data.adjacency

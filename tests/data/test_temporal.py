@@ -6,10 +6,8 @@ import math
 import pytest
 import torch
 
-from gnnkit.data.rewiring import rewired
 from gnnkit.data.temporal import diffusion_process, load_temporal, read_chickenpox, read_values
 from gnnkit.errors import FileFormatError, MissingDataError
-from gnnkit.graph import Adjacency
 
 
 def test_the_best_error_of_the_process_is_the_one_printed():
@@ -30,22 +28,6 @@ def test_the_process_is_the_seeds():
         diffusion_process(memory=1.0)
     with pytest.raises(ValueError, match="got 3"):
         diffusion_process(3)
-
-
-def test_rewiring_keeps_degrees_and_loops():
-    generator = torch.Generator().manual_seed(0)
-    dense = (torch.rand(15, 15, generator=generator) < 0.25).float() * torch.rand(15, 15, generator=generator)
-    graph = Adjacency.from_dense(dense)
-    other = rewired(graph, seed=1)
-    assert torch.equal(other.in_degree(), graph.in_degree())
-    assert torch.equal(other.out_degree(), graph.out_degree())
-    torch.testing.assert_close(other.out_degree(weighted=True), graph.out_degree(weighted=True))
-    assert torch.equal(other.to_dense().diagonal(), dense.diagonal())
-    kept = (other.to_dense() > 0) & (dense > 0)
-    assert int(kept.sum()) < 0.6 * graph.num_edges
-    assert torch.equal(rewired(graph, seed=1).to_dense(), other.to_dense())
-    single = Adjacency.from_edge_index(torch.tensor([[0], [1]]), num_nodes=2)
-    assert torch.equal(rewired(single).to_dense(), single.to_dense())
 
 
 def write(path, text):
