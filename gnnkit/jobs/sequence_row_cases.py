@@ -83,8 +83,8 @@ def combination(length: int, *, runs: int, quick: bool, bidirectional: bool, emb
     """Report 001's combination job: counted are the batches until 3 evaluations in a row, one after each
     batch, are at 100 % of 4096 fresh samples.
 
-    The report does not say how weights start; of torch's default, Xavier and N(0, 1 / fan_in), the last
-    came nearest to its figures (seeds 0 and 1, N = 5 and 10).
+    The report does not say how weights start; of several ways tried (docs/sequences.md), N(0, 1 / fan_in) came
+    among the nearest to its figures and was kept for that.
     """
     config = SequenceConfig(
         steps=300 if quick else 2000,
