@@ -19,7 +19,7 @@ from gnnkit.graph.walk import IntArray
 
 HopArray = NDArray[np.integer[Any]]
 
-_CHUNK_WORDS = 1 << 14  # words of a plane unpacked at a time: two megabytes of numbers
+_CHUNK_WORDS = 1 << 15  # words of a plane unpacked at a time: two megabytes of numbers
 _HALVES = {
     32: 0x00000000FFFFFFFF,
     16: 0x0000FFFF0000FFFF,
