@@ -20,7 +20,7 @@ Words = NDArray[np.uint64]
 
 WORD = 64
 MAX_LEVEL = 253  # eight bit-planes hold 255, of which one is kept for unreached nodes
-_JAGGED_COLUMNS = 32  # neighbours gathered column by column; the rest of a hub's row is reduced at once
+_JAGGED_COLUMNS = 24  # neighbours gathered column by column; the rest of a hub's row is reduced at once
 _JAGGED_FROM_WORDS = 8  # below this, sorting the rows costs more than it saves
 _PUSH_ROWS, _PUSH_ARCS = 64, 8  # push from less than a 64th of the rows, along less than an eighth of the arcs
 _CHUNK_WORDS = 1 << 15  # 256 kB: the gathered rows stay in the second-level cache
