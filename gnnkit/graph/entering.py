@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.part import Fetch, Part
 from gnnkit.graph.pattern import off_tape, row_pointers
 from gnnkit.graph.receptive_field import Block
+from gnnkit.graph.sparse import over_nodes
 from gnnkit.graph.validation import checked_edge_index
 
 Kept = TypeVar("Kept")
@@ -50,6 +52,7 @@ class EnteringEdges:
         self_loops: Remove existing self-loops and add one per target.
         edge_ids: The number of every edge in the list that edge features follow; 0 .. E - 1 when omitted.
         num_listed: How long that list is.
+        fetch: Brings the sources' rows where a layer is given those of some only; of a :class:`Part`.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class EnteringEdges:
         self_loops: bool,
         edge_ids: Tensor | None = None,
         num_listed: int | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         self.num_sources, self.num_targets, self.self_loops = num_sources, num_targets, self_loops
         self.num_listed = edge_index.size(1) if num_listed is None else num_listed
@@ -79,7 +83,12 @@ class EnteringEdges:
         self.col, self.row = self._narrow(source[sort]), self._narrow(target[sort])
         # Per entry the number of its edge in the list; -1 for the self-loops that were added.
         self.edge_ids = self._narrow(ids[sort])
+        self._fetch = fetch
         self._kept: dict[object, Any] = {}
+
+    def source_rows(self, x: Tensor) -> Tensor:
+        """The rows of all sources, ``(*, num_sources, F)``, from those a layer is given."""
+        return x if self._fetch is None else over_nodes(self._fetch, x)
 
     def _narrow(self, index: Tensor) -> Tensor:
         return index.to(self._index_dtype)
@@ -169,7 +178,7 @@ def _shifted(index: Tensor, count: int, step: int) -> Tensor:
     return (index + offsets.unsqueeze(1)).view(-1)
 
 
-def entering_edges(graph: Adjacency | Block | Tensor, num_nodes: int, *, self_loops: bool) -> EnteringEdges:
+def entering_edges(graph: Adjacency | Block | Part | Tensor, num_nodes: int, *, self_loops: bool) -> EnteringEdges:
     """The entering edges of a graph, kept with it; those of a raw ``edge_index`` are sorted anew.
 
     Raises:
@@ -178,13 +187,17 @@ def entering_edges(graph: Adjacency | Block | Tensor, num_nodes: int, *, self_lo
     if isinstance(graph, Tensor):
         edge_index = checked_edge_index(graph, num_nodes)
         return off_tape(lambda: EnteringEdges(edge_index, num_nodes, num_nodes, self_loops=self_loops))
-    compute = _of_block if isinstance(graph, Block) else _of_graph
+    compute = _of_block if isinstance(graph, Block) else _of_part if isinstance(graph, Part) else _of_graph
     return graph._keep(("entering", self_loops), lambda: compute(graph, self_loops))  # type: ignore[arg-type]
 
 
 def _of_graph(graph: Adjacency, self_loops: bool) -> EnteringEdges:
     edge_index, _ = graph.to_edge_index()
     return EnteringEdges(edge_index, graph.num_nodes, graph.num_nodes, self_loops=self_loops)
+
+
+def _of_part(part: Part, self_loops: bool) -> EnteringEdges:
+    return EnteringEdges(part.entering(), part.num_sources, part.num_nodes, self_loops=self_loops, fetch=part.fetch)
 
 
 def _of_block(block: Block, self_loops: bool) -> EnteringEdges:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.part import Part
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models.stack import graphs_per_layer
@@ -76,7 +77,7 @@ class GAT(nn.Module):
     def forward(
         self,
         x: Tensor | SparseMatrix,
-        edge_index: Adjacency | Sequence[Block] | Tensor,
+        edge_index: Adjacency | Part | Sequence[Block] | Tensor,
         edge_attr: Tensor | None = None,
     ) -> Tensor:
         """Logits ``(*, N, out_channels)``; with one ``Block`` per layer, the rows of the last one's targets."""
@@ -85,7 +86,7 @@ class GAT(nn.Module):
     def layers(
         self,
         x: Tensor | SparseMatrix,
-        edge_index: Adjacency | Sequence[Block] | Tensor,
+        edge_index: Adjacency | Part | Sequence[Block] | Tensor,
         edge_attr: Tensor | None = None,
     ) -> list[Tensor]:
         """What comes out of every layer, after ELU for all but the last."""

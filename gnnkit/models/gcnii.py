@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.part import Part
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models.stack import graphs_per_layer
@@ -80,7 +81,7 @@ class GCNII(nn.Module):
     def forward(
         self,
         x: Tensor | SparseMatrix,
-        edge_index: Adjacency | Sequence[Block] | Tensor,
+        edge_index: Adjacency | Part | Sequence[Block] | Tensor,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
         """Logits ``(*, N, out_channels)``; with one ``Block`` per layer, the rows of the last one's targets."""
@@ -89,7 +90,7 @@ class GCNII(nn.Module):
     def layers(
         self,
         x: Tensor | SparseMatrix,
-        edge_index: Adjacency | Sequence[Block] | Tensor,
+        edge_index: Adjacency | Part | Sequence[Block] | Tensor,
         edge_weight: Tensor | None = None,
     ) -> list[Tensor]:
         """What comes out of every layer, after ReLU for all but the last: first linear, convolutions, last linear."""

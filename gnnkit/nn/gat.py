@@ -24,7 +24,7 @@ from gnnkit.graph.pair_scores import block_diagonal, pair_scores
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.dropout import checked_probability, keep_probability, kept
-from gnnkit.nn.inputs import as_features, as_graph, transform
+from gnnkit.nn.inputs import Graph, as_features, as_graph, transform
 
 FillValue = Literal["mean", "add", "min", "max", "mul"]
 
@@ -63,7 +63,7 @@ class GATConv(nn.Module):
 
     Shapes:
         - **x:** :math:`(*, |\mathcal{V}|, F_{in})`, dense, or :math:`(|\mathcal{V}|, F_{in})` sparse
-        - **edge_index:** an ``Adjacency``, a ``Block``, or :math:`(2, |\mathcal{E}|)`, not coalesced
+        - **edge_index:** an ``Adjacency``, a ``Block``, a ``Part``, or :math:`(2, |\mathcal{E}|)`, not coalesced
         - **edge_attr:** :math:`(|\mathcal{E}|, D)` or, of one feature, :math:`(|\mathcal{E}|)`: in the order of
           ``edge_index``, for an ``Adjacency`` that of ``to_edge_index()``, for a ``Block`` the full graph's
         - **output:** :math:`(*, |\mathcal{V}|, H F_{out})`, or :math:`(*, |\mathcal{V}|, F_{out})` of the mean
@@ -136,9 +136,7 @@ class GATConv(nn.Module):
                 bound = math.sqrt(6 / (parameter.size(-2) + parameter.size(-1)))
                 nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(
-        self, x: Tensor | SparseMatrix, edge_index: Adjacency | Block | Tensor, edge_attr: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor | SparseMatrix, edge_index: Graph | Tensor, edge_attr: Tensor | None = None) -> Tensor:
         """One layer of messages; see the class for shapes.
 
         Raises:
@@ -215,7 +213,7 @@ class GATConv(nn.Module):
         weight = (logits - peak[:, row]).exp()
         return weight / weight.new_zeros(shape).index_add(1, row, weight)[:, row]
 
-    def _edges(self, x: Tensor | SparseMatrix, edge_index: Adjacency | Block | Tensor) -> EnteringEdges:
+    def _edges(self, x: Tensor | SparseMatrix, edge_index: Graph | Tensor) -> EnteringEdges:
         num_nodes = x.shape[-2]
         if isinstance(edge_index, Tensor) and edge_index.layout == torch.strided:
             return entering_edges(edge_index, num_nodes, self_loops=self.add_self_loops)
@@ -228,7 +226,7 @@ class GATConv(nn.Module):
         """What the sources send, ``(batch * heads, N, C)``, and the parts of the logits."""
         by_head = self.heads, self.out_channels
         if self.version == 1:
-            hidden = transform(x, self.lin.weight)
+            hidden = edges.source_rows(transform(x, self.lin.weight))
             source = hidden @ block_diagonal(self.att_src[0])
             target = _targets(hidden, edges) @ block_diagonal(self.att_dst[0])
             edge = None
@@ -240,10 +238,11 @@ class GATConv(nn.Module):
             return _heads_first(torch.unflatten(hidden, -1, by_head)), parts
         left = transform(x, self.lin_l.weight)
         left = left if self.lin_l.bias is None else left + self.lin_l.bias
-        right = left
+        right = left  # of which the targets are the first rows
         if not self.share_weights:
             right = transform(x, self.lin_r.weight)
             right = right if self.lin_r.bias is None else right + self.lin_r.bias
+        left = edges.source_rows(left)
         logits = pair_scores(
             left.unsqueeze(0).flatten(0, -3),
             _targets(right, edges).unsqueeze(0).flatten(0, -3),

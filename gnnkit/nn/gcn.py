@@ -8,36 +8,36 @@ report of 2020; a learned lambda is its natural continuation.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gnnkit.graph.adjacency import Adjacency
-from gnnkit.graph.receptive_field import Block
+from gnnkit.graph.part import Part
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.nn.inputs import as_features, as_graph, full_graph, propagate, transform
+from gnnkit.nn.inputs import Graph, as_features, as_graph, full_graph, propagate, transform
+
+Whole = TypeVar("Whole", Adjacency, Part, Adjacency | Part)
 
 
 def gcn_normalized(
-    graph: Adjacency, self_loop_weight: float | Tensor | None = 1.0, kind: Literal["sym", "row"] | None = "sym"
-) -> Adjacency:
+    graph: Whole, self_loop_weight: float | Tensor | None = 1.0, kind: Literal["sym", "row"] | None = "sym"
+) -> Whole:
     """A^: the graph with self-loops of weight lambda (none where None), then normalised (not where None)."""
     if torch.compiler.is_compiling() and not isinstance(self_loop_weight, Tensor):
         _prepare(graph, self_loop_weight, kind)
     return _normalized(graph, self_loop_weight, kind)
 
 
-def _normalized(
-    graph: Adjacency, self_loop_weight: float | Tensor | None, kind: Literal["sym", "row"] | None
-) -> Adjacency:
+def _normalized(graph: Whole, self_loop_weight: float | Tensor | None, kind: Literal["sym", "row"] | None) -> Whole:
     if self_loop_weight is not None:
         graph = graph.with_self_loops(self_loop_weight)
     return graph if kind is None else graph.normalized(kind)
 
 
-def _prepare(graph: Adjacency, self_loop_weight: float | None, kind: Literal["sym", "row"] | None) -> bool:
+def _prepare(graph: Adjacency | Part, self_loop_weight: float | None, kind: Literal["sym", "row"] | None) -> bool:
     """Have the graph keep A^ before the compiler traces the layer, since finding it looks at values."""
     _normalized(graph, self_loop_weight, kind)
     return True
@@ -67,7 +67,7 @@ class GCNConv(nn.Module):
 
     Shapes:
         - **x:** :math:`(*, |\mathcal{V}|, F_{in})`, dense, or :math:`(|\mathcal{V}|, F_{in})` sparse
-        - **edge_index:** an ``Adjacency``, a ``Block``, or :math:`(2, |\mathcal{E}|)`
+        - **edge_index:** an ``Adjacency``, a ``Block``, a ``Part``, or :math:`(2, |\mathcal{E}|)`
         - **output:** :math:`(*, |\mathcal{V}|, F_{out})`
 
     Example:
@@ -132,7 +132,7 @@ class GCNConv(nn.Module):
         return self.initial_self_loop_weight if self.add_self_loops else None
 
     def forward(
-        self, x: Tensor | SparseMatrix, edge_index: Adjacency | Block | Tensor, edge_weight: Tensor | None = None
+        self, x: Tensor | SparseMatrix, edge_index: Graph | Tensor, edge_weight: Tensor | None = None
     ) -> Tensor:
         """One layer of messages; see the class for shapes.
 

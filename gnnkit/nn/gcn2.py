@@ -14,10 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gnnkit.graph.adjacency import Adjacency
-from gnnkit.graph.receptive_field import Block
 from gnnkit.nn.gcn import gcn_normalized
-from gnnkit.nn.inputs import as_features, as_graph, full_graph, propagate
+from gnnkit.nn.inputs import Graph, as_features, as_graph, full_graph, propagate
 
 
 class GCN2Conv(nn.Module):
@@ -37,7 +35,7 @@ class GCN2Conv(nn.Module):
     Shapes:
         - **x:** :math:`(*, |\mathcal{V}|, F)`
         - **x_0:** :math:`(*, |\mathcal{V}|, F)`, or the first rows of it suffice: those of the output
-        - **edge_index:** an ``Adjacency``, a ``Block``, or :math:`(2, |\mathcal{E}|)`
+        - **edge_index:** an ``Adjacency``, a ``Block``, a ``Part``, or :math:`(2, |\mathcal{E}|)`
         - **output:** :math:`(*, |\mathcal{V}|, F)`
 
     Example:
@@ -79,9 +77,7 @@ class GCN2Conv(nn.Module):
         for weight in self.parameters():
             nn.init.xavier_uniform_(weight)
 
-    def forward(
-        self, x: Tensor, x_0: Tensor, edge_index: Adjacency | Block | Tensor, edge_weight: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, x_0: Tensor, edge_index: Graph | Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """One layer of messages; see the class for shapes.
 
         Raises:

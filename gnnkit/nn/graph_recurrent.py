@@ -159,8 +159,10 @@ class GraphRecurrent(nn.Module):
         graphs = []
         for each in given:
             found = as_graph(each, None, num_nodes=num_nodes, dtype=dtype)
-            if isinstance(found, Block):
-                raise TypeError("a recurrent layer needs the whole graph, got a Block; pass its .graph")
+            if not isinstance(found, Adjacency):
+                raise TypeError(
+                    f"a recurrent layer needs the whole graph, got a {type(found).__name__}; pass the Adjacency"
+                )
             if found.dtype != dtype and not torch.is_autocast_enabled(found.device.type):
                 raise TypeError(f"x is {dtype} and the graph's weights {found.dtype}; use graph.to(dtype={dtype})")
             graphs.append(found)

@@ -6,23 +6,22 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.part import Part
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix, over_nodes
 from gnnkit.graph.validation import check_dtype
 
-Graph = Adjacency | Block
+Graph = Adjacency | Block | Part
 
 
-def as_graph(
-    edge_index: Adjacency | Block | Tensor, edge_weight: Tensor | None, *, num_nodes: int, dtype: torch.dtype
-) -> Graph:
+def as_graph(edge_index: Graph | Tensor, edge_weight: Tensor | None, *, num_nodes: int, dtype: torch.dtype) -> Graph:
     """The graph a layer sends messages along; a raw ``edge_index`` is converted anew at each call.
 
     Raises:
         TypeError: If it is neither a graph nor an edge list.
         ValueError: If it does not fit the number of nodes, or weights come beside a graph that has its own.
     """
-    if isinstance(edge_index, Adjacency | Block):
+    if isinstance(edge_index, Adjacency | Block | Part):
         if edge_weight is not None:
             raise ValueError(
                 "edge_weight was given beside a graph that holds its own weights; make the graph with them: "
@@ -81,18 +80,19 @@ def transform(x: Tensor | SparseMatrix, weight: Tensor) -> Tensor:
     return torch.nn.functional.linear(x, weight)
 
 
-def propagate(graph: Graph, full: Adjacency, x: Tensor) -> Tensor:
+def propagate(graph: Graph, full: Adjacency | Part, x: Tensor) -> Tensor:
     """Messages along ``full``, a weighted form of the graph, or along the block's slice of it.
 
     Raises:
         TypeError: If the features' dtype is not the graph's.
     """
-    if isinstance(graph, Adjacency):
+    if not isinstance(graph, Block):
         return full.propagate(x)
+    assert not isinstance(full, Part), "a block is cut from an Adjacency"
     check_dtype(x, full.dtype)
     return over_nodes(graph.restrict(full).matmul, x)
 
 
-def full_graph(graph: Graph) -> Adjacency:
+def full_graph(graph: Graph) -> Adjacency | Part:
     """The graph itself, or the one a block was cut from."""
-    return graph if isinstance(graph, Adjacency) else graph.graph
+    return graph.graph if isinstance(graph, Block) else graph
