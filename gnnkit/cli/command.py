@@ -79,13 +79,13 @@ def _errors_as_exit_codes(debug: bool) -> Iterator[None]:
 
 def _message(error: Exception) -> str:
     """One sentence on an error that a user can act on."""
-    from gnnkit.errors import DivergedError, MissingDataError, RunError
+    from gnnkit.errors import DivergedError, MissingDataError, MissingSoftwareError, RunError
 
     if isinstance(error, OSError) and not isinstance(error, MissingDataError) and error.strerror:
         names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return f"{names}: {error.strerror}" if names else error.strerror
     if isinstance(error, MemoryError):
         return f"out of memory ({str(error) or 'no size given'}); the job needs a machine with more, or a smaller graph"
-    if isinstance(error, ValueError | BadUsageError | MissingDataError | RunError | DivergedError):
+    if isinstance(error, ValueError | BadUsageError | MissingDataError | MissingSoftwareError | RunError | DivergedError):
         return str(error)
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
