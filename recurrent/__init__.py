@@ -9,6 +9,7 @@ from recurrent.cells import (
     RNNCell,
     lstm_update,
 )
+from recurrent.sequences import Sequences
 from recurrent.unroll import unroll, unroll_states
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PhasedLSTMCell",
     "PhasedLSTMState",
     "RNNCell",
+    "Sequences",
     "lstm_update",
     "unroll",
     "unroll_states",

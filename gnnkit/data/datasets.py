@@ -67,6 +67,7 @@ def load_dataset(
         data = data.with_split(random_split(data.y, seed=seed))
     elif split == "stratified":
         data = data.with_split(stratified_split(data.y, seed=seed))
+    assert isinstance(data.x, Tensor), "no data set here has sequences on its nodes"
     return replace(data, x=row_normalized(data.x)) if normalize_features else data
 
 

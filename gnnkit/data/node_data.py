@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from recurrent.sequences import Sequences
 
 if TYPE_CHECKING:
     from gnnkit.data.splits import Split
@@ -25,7 +26,8 @@ class NodeData:
 
     Attributes:
         adjacency: The graph.
-        x: Node features, floating point; dense, or sparse CSR where most are zero.
+        x: Node features, floating point; dense, or sparse CSR where most are zero. Or a sequence on every
+            node, for models that read them (`gnnkit.models.SequenceGraph`).
         y: Class of each node; -1 where it is not known.
         train_mask: Nodes whose labels train.
         val_mask: Nodes whose labels select the epoch; may be all False.
@@ -35,7 +37,7 @@ class NodeData:
         node_names: One name per node, if they have names.
 
     Shapes:
-        - **x:** :math:`(N, F)`; **y, train_mask, val_mask, test_mask:** :math:`(N)`
+        - **x:** :math:`(N, F)`, or N :class:`recurrent.Sequences`; **y, train_mask, val_mask, test_mask:** :math:`(N)`
 
     Raises:
         TypeError: If ``x`` is not floating point, ``y`` not int64, or a mask not bool.
@@ -49,7 +51,7 @@ class NodeData:
     """
 
     adjacency: Adjacency
-    x: Tensor
+    x: Tensor | Sequences
     y: Tensor
     train_mask: Tensor
     val_mask: Tensor
@@ -81,8 +83,8 @@ class NodeData:
 
     @property
     def num_features(self) -> int:
-        """How many features each node has."""
-        return self.x.size(1)
+        """How many features each node has, or each step of its sequence; of token ids, how many there are."""
+        return self.x.num_features if isinstance(self.x, Sequences) else self.x.size(1)
 
     @property
     def num_classes(self) -> int:
@@ -104,9 +106,14 @@ class NodeData:
         """The same as a `torch_geometric.data.Data` with the attributes of PyG's own data sets.
 
         ``x`` is dense, as PyG's loaders expect it; ``edge_weight`` is there only if a weight is not 1.
+
+        Raises:
+            ValueError: If there are sequences on the nodes.
         """
         from torch_geometric.data import Data
 
+        if isinstance(self.x, Sequences):
+            raise ValueError(f"PyG's Data holds a row of features per node, got {self.x}; pad them: x.padded()")
         edge_index, edge_weight = self.adjacency.to_edge_index()
         data = Data(x=self.x.to_dense(), edge_index=edge_index, y=self.y)
         for mask in _MASKS:
@@ -168,14 +175,22 @@ class NodeData:
         )
 
 
-def _check_features(x: Tensor, num_nodes: int) -> None:
+def _check_features(x: Tensor | Sequences, num_nodes: int) -> None:
+    if isinstance(x, Sequences):
+        if len(x) != num_nodes:
+            raise ValueError(f"x must have a sequence for each of {num_nodes} nodes, got {len(x)}")
+        _check_finite(x.values)
+        return
     if not x.dtype.is_floating_point:
         raise TypeError(f"x must be floating point, got {x.dtype}; convert it with x.float()")
     if x.layout not in (torch.strided, torch.sparse_csr):
         raise ValueError(f"x must be dense or sparse CSR, got layout {x.layout}; use x.to_sparse_csr()")
     if x.dim() != 2 or x.size(0) != num_nodes:
         raise ValueError(f"x must have a row for each of {num_nodes} nodes, got shape {tuple(x.shape)}")
-    values = x.values() if x.layout == torch.sparse_csr else x
+    _check_finite(x.values() if x.layout == torch.sparse_csr else x)
+
+
+def _check_finite(values: Tensor) -> None:
     if not bool(values.isfinite().all()):
         count = int((~values.isfinite()).sum())
         raise ValueError(f"x must be finite, got {count} values that are NaN or infinite")

@@ -4,5 +4,6 @@ from gnnkit.models.forecaster import Forecaster, IdentityMLP
 from gnnkit.models.gat import GAT
 from gnnkit.models.gcn import GCN
 from gnnkit.models.gcnii import GCNII
+from gnnkit.models.sequence_graph import SequenceGraph
 
-__all__ = ["GAT", "GCN", "GCNII", "Forecaster", "IdentityMLP"]
+__all__ = ["GAT", "GCN", "GCNII", "Forecaster", "IdentityMLP", "SequenceGraph"]

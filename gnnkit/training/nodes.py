@@ -11,15 +11,14 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gnnkit.data.node_data import NodeData
-from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
 from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
-from gnnkit.training.view import View, features_of, view_of
+from gnnkit.training.view import Features, View, features_of, view_of
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -192,9 +191,7 @@ def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def _result(
-    model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, session: Session, config: TrainConfig
-) -> NodeResult:
+def _result(model: nn.Module, data: NodeData, features: Features, session: Session, config: TrainConfig) -> NodeResult:
     model.eval()
     test = view_of(model, data, features, data.test_mask, prune=config.prune)
 

@@ -16,12 +16,15 @@ from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.prunable import is_pyg_model
 from gnnkit.nn.pruned import Edges, Pruned, call, check_takes
 from gnnkit.nn.pruned import prune as pruned_model
+from recurrent.sequences import Sequences
+
+Features = Tensor | SparseMatrix | Sequences
 
 
 class View(NamedTuple):
-    """Rows of features, the graph as the model takes it, and the rows of the output to keep."""
+    """Rows of features or sequences, the graph as the model takes it, and the rows of the output to keep."""
 
-    x: Tensor | SparseMatrix
+    x: Features
     graph: Adjacency | Sequence[Block] | Edges | Pruned
     rows: Tensor | None  # None: the output has the scored nodes' rows and no others
     labels: Tensor
@@ -30,7 +33,7 @@ class View(NamedTuple):
         """The model's output at the scored nodes."""
         out: Tensor
         if isinstance(self.graph, Pruned):
-            out = self.graph(self.x)  # runs the model, which is the one it was made of
+            out = self.graph(cast(Tensor | SparseMatrix, self.x))  # runs the model, which is the one it was made of
         elif isinstance(self.graph, Edges):
             out = call(model, cast(Tensor, self.x), self.graph)
         else:
@@ -38,24 +41,26 @@ class View(NamedTuple):
         return out if self.rows is None else out[self.rows]
 
 
-def view_of(
-    model: nn.Module, data: NodeData, features: Tensor | SparseMatrix, mask: Tensor, *, prune: bool = True
-) -> View:
+def view_of(model: nn.Module, data: NodeData, features: Features, mask: Tensor, *, prune: bool = True) -> View:
     """The smallest exact view of the masked nodes: their receptive field, where the model allows it.
 
     Models of gnnkit get Blocks; models of PyG are pruned in the mode they are in, training or
     evaluation, or else get the full ``edge_index``, with a warning that says why.
 
     Raises:
-        ValueError: If the graph has weights and a model of PyG takes none.
+        ValueError: If the graph has weights and a model of PyG takes none, or nodes have sequences.
     """
     nodes = torch.nonzero(mask).view(-1)
     if is_pyg_model(model):
+        if isinstance(features, Sequences):
+            raise ValueError(
+                f"layers of PyG take a row of features per node, got {features}; gnnkit.models.SequenceGraph reads them"
+            )
         return _pyg_view(model, data, features, nodes, prune)
     if not (prune and getattr(model, "takes_blocks", False)):
         return View(features, data.adjacency, nodes, data.y[nodes])
     known = receptive_field(data.adjacency, nodes, cast(int, model.num_layers))
-    rows = features.select_rows(known.nodes) if isinstance(features, SparseMatrix) else features[known.nodes]
+    rows = features[known.nodes] if isinstance(features, Tensor) else features.select_rows(known.nodes)
     return View(rows, known.blocks, None, data.y[nodes])
 
 
@@ -75,6 +80,8 @@ def _pyg_view(model: nn.Module, data: NodeData, features: Tensor | SparseMatrix,
     return View(x, edges, nodes, data.y[nodes])
 
 
-def features_of(data: NodeData) -> Tensor | SparseMatrix:
+def features_of(data: NodeData) -> Features:
     """The features in the form that layers compute with: a sparse matrix converted once, not at every step."""
-    return data.x if data.x.layout == torch.strided else SparseMatrix.from_tensor(data.x)
+    if isinstance(data.x, Sequences) or data.x.layout == torch.strided:
+        return data.x
+    return SparseMatrix.from_tensor(data.x)
