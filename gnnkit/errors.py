@@ -31,5 +31,9 @@ class DivergedError(RuntimeError):
     """Training met a loss that is NaN or infinite; the message names the step."""
 
 
+class MissingSoftwareError(ImportError):
+    """An optional program or package is absent; the message says which, and how to install it."""
+
+
 def _shortened(text: str, limit: int = 120) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
