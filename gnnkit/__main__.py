@@ -1,6 +1,6 @@
 """``python -m gnnkit``."""
 
-from gnnkit.cli.main import main
+from gnnkit.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gnnkit.cli import signals
 from gnnkit.cli.printing import Verbosity, complain, set_verbosity, write_any_character
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
@@ -40,7 +41,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
         set_verbosity(verbosity)
         write_any_character()
-        with _errors_as_exit_codes(debug):
+        with _errors_as_exit_codes(debug, _HowToGoOn(options)):
+            signals.begin()
             if quiet and verbose:
                 raise BadUsageError("--quiet and --verbose cannot both be given")
             function(**options)
@@ -57,8 +59,32 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+class _HowToGoOn:
+    """What to do after ctrl-C at any moment of a command, in words."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._resumable, self._resumed = "resume" in options, options.get("resume")
+        self._before = self._folder()
+
+    def __str__(self) -> str:
+        if not self._resumable:
+            return "run the same command again"
+        if self._resumed is not None:
+            return f"continue with --resume {self._resumed}"
+        folder = self._folder()
+        if folder is None or folder is self._before or not folder.is_dir():
+            return "no run folder was made yet, so run the same command again"
+        return f"continue with --resume {folder}"
+
+    @staticmethod
+    def _folder() -> Any:
+        # Not imported for this: without the module there is no folder.
+        module = sys.modules.get("gnnkit.runs.folder")
+        return None if module is None else module.outermost_folder()
+
+
 @contextmanager
-def _errors_as_exit_codes(debug: bool) -> Iterator[None]:
+def _errors_as_exit_codes(debug: bool, how_to_go_on: object) -> Iterator[None]:
     try:
         yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -68,13 +94,16 @@ def _errors_as_exit_codes(debug: bool) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt as error:
-        complain(error if str(error) else "interrupted")
+        signals.end()  # one more must not interrupt this
+        complain(error if str(error) else f"interrupted; {how_to_go_on}")
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         if debug:
             raise
         complain(_message(error))
         raise typer.Exit(BAD_USAGE if isinstance(error, BadUsageError) else FAILED) from None
+    finally:
+        signals.end()
 
 
 def _message(error: Exception) -> str:

@@ -18,6 +18,7 @@ from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.predict import predict
 from gnnkit.cli.sequence import sequence
+from gnnkit.cli.signals import listen
 from gnnkit.cli.text import text
 from gnnkit.cli.train import train
 from gnnkit.cli.verdict import verdict
@@ -62,5 +63,6 @@ def program(
 
 
 def main() -> None:
-    """Run the program; the entry point of the package."""
+    """Run the program, as `gnnkit.cli.start.main` does where this module is loaded already."""
+    listen()
     app(prog_name="gnnkit")

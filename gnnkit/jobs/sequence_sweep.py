@@ -76,8 +76,8 @@ def run_sweep(
     for job in sweep.points().values():
         job.resolved()  # refused before a folder is made
     record = environment(device=sweep.base.training.device, threads=1)
-    with RunFolder.create(out, kind=KIND, name=f"sweep-{sweep.base.task.name}", environment=record) as folder:
-        folder.write_config(sweep)
+    name = f"sweep-{sweep.base.task.name}"
+    with RunFolder.create(out, kind=KIND, name=name, environment=record, config=sweep) as folder:
         return _sweep(sweep, folder, jobs, progress)
 
 

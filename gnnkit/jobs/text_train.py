@@ -22,7 +22,6 @@ from gnnkit.runs import (
     use_threads,
     versions,
 )
-from gnnkit.storage.atomic import atomic_write
 from gnnkit.training.text import TextResult, fit_text
 from recurrent.generation import Scored
 from recurrent.text import Corpus, Vocabulary
@@ -64,9 +63,8 @@ def run_text_job(
     # Before a folder is made, so that an impossible request leaves none behind.
     _check(job, corpus, vocabulary)
     record = environment(device=job.training.device, threads=job.threads)
-    with RunFolder.create(out, kind=KIND, name=job.name, environment=record) as folder:
-        atomic_write(folder.path / VOCABULARY, vocabulary.to_json() + "\n")
-        folder.write_config(job)
+    files = {VOCABULARY: vocabulary.to_json() + "\n"}
+    with RunFolder.create(out, kind=KIND, name=job.name, environment=record, config=job, files=files) as folder:
         return _train(job, corpus, vocabulary, folder, progress)
 
 

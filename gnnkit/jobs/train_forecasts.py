@@ -64,8 +64,7 @@ def run_forecast_job(
     data = job.source.load()
     _windows(job, data)  # what cannot be cut into windows is refused before a folder is made
     record = environment(device="cpu", threads=1)
-    with RunFolder.create(out, kind=KIND, name=f"forecast-{data.name}", environment=record) as folder:
-        folder.write_config(job)
+    with RunFolder.create(out, kind=KIND, name=f"forecast-{data.name}", environment=record, config=job) as folder:
         return _train(job, data, folder, jobs, progress)
 
 

@@ -70,8 +70,7 @@ def run_node_job(
     # Before a folder is made, so that a bad split or an impossible request leaves none behind.
     job.source.split_for(data, job.training.seed)
     record = environment(device=job.training.device, threads=job.threads)
-    with RunFolder.create(out, kind=KIND, name=job.name, environment=record) as folder:
-        folder.write_config(job)
+    with RunFolder.create(out, kind=KIND, name=job.name, environment=record, config=job) as folder:
         return _train(job, data, folder, jobs, progress)
 
 

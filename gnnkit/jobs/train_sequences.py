@@ -63,8 +63,7 @@ def run_sequence_job(
     """
     job = job.resolved()
     record = environment(device=job.training.device, threads=job.threads)
-    with RunFolder.create(out, kind=KIND, name=job.name, environment=record) as folder:
-        folder.write_config(job)
+    with RunFolder.create(out, kind=KIND, name=job.name, environment=record, config=job) as folder:
         return _train(job, folder, jobs, progress)
 
 

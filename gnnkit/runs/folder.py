@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -24,13 +25,29 @@ from gnnkit.errors import FileFormatError, RunError
 from gnnkit.runs.checkpoint import load_checkpoint, save_checkpoint
 from gnnkit.runs.config import read_config, write_config
 from gnnkit.runs.lock import LOCK_NAME, FolderLock
-from gnnkit.storage.atomic import is_temporary, remove_temporary_files
+from gnnkit.storage.atomic import atomic_write, is_temporary, remove_temporary_files
 from gnnkit.storage.json_files import read_json, write_json
 
+RECORD_NAME, CONFIG_NAME = "run.json", "config.toml"
 FORMAT = "gnnkit run"
 FORMAT_VERSION = 1
 
 ConfigT = TypeVar("ConfigT")
+
+_locked: list[Path] = []  # the folders that this process is at work in, outermost first
+_outermost: Path | None = None
+
+
+def outermost_folder() -> Path | None:
+    """The run folder of the job that this process is at, or was at last: what ctrl-C's ``--resume`` names."""
+    return _outermost
+
+
+def _note_locked(path: Path) -> None:
+    global _outermost
+    if not _locked:
+        _outermost = path
+    _locked.append(path)
 
 
 class RunFolder:
@@ -49,6 +66,8 @@ class RunFolder:
         self.kind = str(record["kind"])
         self.environment: dict[str, Any] = dict(record["environment"])
         self._lock = lock
+        if lock is not None:
+            _note_locked(path)
 
     @classmethod
     def create(
@@ -59,33 +78,54 @@ class RunFolder:
         name: str = "run",
         root: str | os.PathLike[str] = "runs",
         environment: Mapping[str, Any] | None = None,
+        config: Any = None,
+        files: Mapping[str, str] | None = None,
     ) -> RunFolder:
         """A new run folder, locked: ``path``, or ``root/name-001`` and onwards when that is None.
 
-        ``environment`` is `gnnkit.runs.environment`'s record.
+        It is made whole, so that it can be resumed, or not at all: after an error or ctrl-C nothing is left of
+        it. What `kill -9` leaves of one, the next creation in that place takes over.
+
+        Args:
+            path: Where; None for a fresh number.
+            kind: Of job.
+            name: Of a numbered folder.
+            root: Of numbered folders.
+            environment: `gnnkit.runs.environment`'s record.
+            config: A dataclass for ``config.toml``; None where the folder above has it.
+            files: Names and texts of further files that resuming needs.
 
         Raises:
             RunError: If ``path`` holds anything already (nothing is ever overwritten), or another
                 process is just creating it.
             OSError: If the folder cannot be made.
         """
-        folder = _numbered_folder(Path(root), name) if path is None else _named_folder(Path(path))
-        lock = FolderLock(folder)
-        try:
-            _refuse_unless_empty(folder)  # again, now that nobody else can fill it
-            remove_temporary_files(folder)
-            record = {
-                "format": FORMAT,
-                "version": FORMAT_VERSION,
-                "kind": kind,
-                "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                "environment": dict(environment or {}),
-            }
-            write_json(folder / "run.json", record)
-        except BaseException:
-            lock.release()
-            raise
-        return cls(folder, record, lock)
+        existed = path is not None and Path(path).is_dir()
+        unfinished = frozenset() if config is None else frozenset({RECORD_NAME, *(files or {})})
+        folder = _numbered_folder(Path(root), name) if path is None else _named_folder(Path(path), unfinished)
+        record = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "kind": kind,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "environment": dict(environment or {}),
+        }
+        with _removed_on_error(*([] if existed else [folder])):
+            lock = FolderLock(folder)
+            try:
+                _refuse_unless_empty(folder, unfinished)  # again, now that nobody else can fill it
+                with _removed_on_error(folder / RECORD_NAME, *(folder / each for each in files or {})):
+                    remove_temporary_files(folder)
+                    write_json(folder / RECORD_NAME, record)
+                    for each, text in (files or {}).items():
+                        atomic_write(folder / each, text)
+                    with _removed_on_error(folder / CONFIG_NAME):
+                        if config is not None:
+                            write_config(folder / CONFIG_NAME, config)  # last: now the folder can be resumed
+                        return cls(folder, record, lock)
+            except BaseException:
+                lock.release()
+                raise
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -119,7 +159,7 @@ class RunFolder:
         cls, path: str | os.PathLike[str], *, kind: str, environment: Mapping[str, Any] | None = None
     ) -> RunFolder:
         """`resume` where there is a run, else `create`: for the seeds of a run of many that was interrupted."""
-        if (Path(path) / "run.json").exists():
+        if (Path(path) / RECORD_NAME).exists():
             return cls.resume(path)
         return cls.create(path, kind=kind, environment=environment)
 
@@ -127,6 +167,8 @@ class RunFolder:
         """Release the lock, if this folder holds one."""
         if self._lock is not None:
             self._lock.release()
+            self._lock = None
+            _locked.remove(self.path)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -160,7 +202,7 @@ class RunFolder:
         found = {
             int(match[1]): entry
             for entry in self.path.iterdir()
-            if (match := re.fullmatch(r"seed-([0-9]{1,18})", entry.name)) and (entry / "run.json").is_file()
+            if (match := re.fullmatch(r"seed-([0-9]{1,18})", entry.name)) and (entry / RECORD_NAME).is_file()
         }
         return [found[seed] for seed in sorted(found)]
 
@@ -168,13 +210,15 @@ class RunFolder:
 
     def write_config(self, config: Any) -> None:
         """Write a configuration dataclass as ``config.toml``."""
-        write_config(self.path / "config.toml", config)
+        write_config(self.path / CONFIG_NAME, config)
 
     def read_config(self, cls: type[ConfigT]) -> ConfigT:
         """``config.toml`` as a ``cls``. Raises FileFormatError, or RunError where it is missing."""
-        path = self.path / "config.toml"
+        path = self.path / CONFIG_NAME
         if not path.exists():
-            raise RunError(f"the run folder {self.path} has no config.toml: it ended before training began")
+            raise RunError(
+                f"the run folder {self.path} has no config.toml: it ended before training began; train into it anew"
+            )
         return read_config(path, cls)
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -218,26 +262,47 @@ def _numbered_folder(root: Path, name: str) -> Path:
         return folder
 
 
-def _named_folder(path: Path) -> Path:
+def _named_folder(path: Path, unfinished: frozenset[str]) -> Path:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file, so it cannot be a run folder; choose another folder with --out")
     path.mkdir(parents=True, exist_ok=True)
-    _refuse_unless_empty(path)
+    _refuse_unless_empty(path, unfinished)
     return path
 
 
-def _refuse_unless_empty(folder: Path) -> None:
-    # What a process killed during creation leaves (its lock, a temporary file) is not content.
-    content = [entry for entry in folder.iterdir() if entry.name != LOCK_NAME and not is_temporary(entry)]
-    if content:
+def _refuse_unless_empty(folder: Path, unfinished: frozenset[str]) -> None:
+    # What a process killed during creation leaves is not content: its lock, a temporary file, and a record of
+    # ours (it is the first file) without the configuration, which is the last.
+    content = {entry.name for entry in folder.iterdir() if entry.name != LOCK_NAME and not is_temporary(entry)}
+    if content and not (RECORD_NAME in content and content <= unfinished and _is_record_of_ours(folder)):
         raise RunError(
             f"the folder {folder} exists and is not empty, and a run never overwrites one; "
             "continue that run with --resume, or choose another folder with --out"
         )
 
 
+def _is_record_of_ours(folder: Path) -> bool:
+    try:
+        _read_record(folder)
+    except RunError:
+        return False
+    return True
+
+
+@contextmanager
+def _removed_on_error(*paths: Path) -> Iterator[None]:
+    """Delete these files, and folders if they are empty, when the block raises."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            with suppress(OSError):  # the error that brought us here matters more
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
+
+
 def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
+    path = folder / RECORD_NAME
     try:
         record = read_json(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -43,9 +43,10 @@ class StopRequest:
 def catch_interrupt() -> Iterator[StopRequest]:
     """Turn the first ctrl-C (or SIGTERM) in the block into ``requested``; the second raises at once.
 
-    Outside the main thread, which alone may handle signals, ``requested`` stays False. A request that
-    comes after the last look at ``requested`` raises KeyboardInterrupt at the end of the block, so
-    that none is lost.
+    Outside the main thread, which alone may handle signals, ``requested`` stays False; a signal that whoever
+    started the program has ignored, as shells do for jobs in the background, stays ignored. A request that
+    comes after the last look at ``requested`` raises KeyboardInterrupt at the end of the block, so that none is
+    lost.
 
     Example:
         >>> with catch_interrupt() as stop:
@@ -57,7 +58,8 @@ def catch_interrupt() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop._handle) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop._handle) for number in heard}
     try:
         yield stop
     finally:

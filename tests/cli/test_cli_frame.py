@@ -225,7 +225,7 @@ def test_control_c_is_one_line_and_130():
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
-    assert (process.returncode, stderr) == (130, "gnnkit: interrupted\n")
+    assert (process.returncode, stderr) == (130, "gnnkit: interrupted; run the same command again\n")
 
 
 def test_notes_are_harmless(capsys):

@@ -239,3 +239,65 @@ def test_a_damaged_checkpoint_is_an_error_not_a_fresh_start(tmp_path):
         run.checkpoint_path.write_bytes(b"")
         with pytest.raises(FileFormatError, match=r"checkpoint\.pt"):
             run.load_checkpoint()
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 3
+
+
+@pytest.mark.parametrize("existed", [False, True], ids=["new", "empty before"])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "ctrl-C"])
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path, monkeypatch, error, call, existed):
+    """Each call to the system that a creation makes is made to fail once."""
+    original, path = getattr(os, call), tmp_path / "run"
+    for number in range(100):
+        if existed:
+            path.mkdir()
+        calls = iter(range(1000))
+
+        def fail(*arguments, number=number, calls=calls, **keywords):
+            if next(calls) == number:
+                raise error
+            return original(*arguments, **keywords)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            try:
+                RunFolder.create(path, kind="nodes", config=Settings(), files={"more.txt": "x"}).close()
+            except type(error):
+                left = [entry.name for entry in path.iterdir()] if path.exists() else None
+                # The lock's own file is a lock's to keep: another process may hold it by now.
+                assert left in ([[], ["run.lock"]] if existed else [None, ["run.lock"]]), (number, left)
+                continue
+            finally:
+                patch.undo()
+                kept = path / "run.json"
+                whole = kept.exists()
+                if path.exists() and not whole:
+                    (path / "run.lock").unlink(missing_ok=True)
+                    path.rmdir()
+        assert number > 1
+        break
+    assert RunFolder.open(path).read_config(Settings) == Settings()
+
+
+def test_what_kill_9_left_of_a_creation_is_taken_over_and_no_other_folder_is(tmp_path):
+    def create(**options):
+        RunFolder.create(tmp_path / "run", kind="nodes", config=Settings(), **options).close()
+
+    create(files={"vocabulary.json": "{}"})
+    (tmp_path / "run" / "config.toml").unlink()  # the last file of a creation
+    with pytest.raises(RunError, match=r"has no config.toml.*train into it anew"):
+        RunFolder.open(tmp_path / "run").read_config(Settings)
+    with pytest.raises(RunError, match="not empty"):
+        create()  # this kind of job writes no vocabulary, so it is somebody else's
+    create(files={"vocabulary.json": "{1}"})
+    assert (tmp_path / "run" / "vocabulary.json").read_text() == "{1}"
+    with pytest.raises(RunError, match="not empty"):
+        create(files={"vocabulary.json": "{}"})
+    (tmp_path / "run" / "config.toml").unlink()
+    (tmp_path / "run" / "run.json").write_text('{"format": "keras"}')
+    with pytest.raises(RunError, match="not empty"):
+        create(files={"vocabulary.json": "{}"})
