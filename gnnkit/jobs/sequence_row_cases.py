@@ -49,6 +49,7 @@ class TrainingRow:
         claim: What was found, as the report says it.
         scores: What to say of every run.
         cases: From ``quick`` and the number of runs to the trainings.
+        runs: How many seeds of each, if nobody says and it is not the quick form.
     """
 
     number: int
@@ -57,6 +58,7 @@ class TrainingRow:
     claim: str
     scores: tuple[str, ...]
     cases: Callable[[bool, int], list[Case]]
+    runs: int = 3
 
 
 def palindrome(

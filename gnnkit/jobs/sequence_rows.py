@@ -6,6 +6,7 @@ and what is finished there is not trained again.
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 
 import torch
 
+from gnnkit.jobs.row_curves import banded, by_run
+from gnnkit.jobs.row_fingerprint import SEQUENCE_CODE, fingerprint, meaning
 from gnnkit.jobs.sequence_diagnostics import (
     factor_per_step,
     gate_lines,
@@ -24,6 +27,7 @@ from gnnkit.jobs.sequence_diagnostics import (
 )
 from gnnkit.jobs.sequence_job import CellChoice, CellName, SequenceJob, TaskChoice
 from gnnkit.jobs.sequence_row_cases import GRADIENT, PALINDROME_SCORES, TRAINING_ROWS, Case, TrainingRow
+from gnnkit.jobs.sequence_rows_beyond import BEYOND_ROWS
 from gnnkit.jobs.sequence_sweep import draw_by_length
 from gnnkit.jobs.train_sequences import SequenceSummary, run_sequence_jobs
 from gnnkit.runs import ProgressMode, RunFolder, environment, read_metrics, spread, write_json
@@ -69,25 +73,27 @@ def run_row(
     runs: int | None = None,
     jobs: int = 1,
     progress: ProgressMode = "auto",
+    trainings: str | os.PathLike[str] | None = None,
 ) -> RowResult:
     """Run an experiment and write ``row-08.json`` (``row-08-quick.json``) and, for most, a picture into ``out``.
 
     Args:
         number: Of the experiment; see `row_numbers`.
-        out: Folder; trainings are kept in ``runs`` below it.
+        out: Folder.
         quick: A form of a minute or two, with fewer lengths, steps and runs.
-        runs: Seeds 0, 1, ...; 3, or 1 if quick, when None.
+        runs: Seeds 0, 1, ...; the row's own number (mostly 3), or 1 if quick, when None.
         jobs: Trainings side by side.
         progress: How to show it.
+        trainings: Folder of the run folders; ``runs`` below ``out`` when None.
 
     Raises:
         ValueError: If there is no such row, or less than one run.
-        RunError: If ``out`` holds trainings of other settings under the same names.
+        RunError: If that folder holds trainings of other settings under the same names.
         Interrupted: After ctrl-C; the same command continues.
     """
     if number not in ROWS:
         raise ValueError(f"there is no sequence row {number}: there are {', '.join(map(str, row_numbers()))}")
-    count = (1 if quick else 3) if runs is None else runs
+    count = _runs(number, quick) if runs is None else runs
     if count < 1:
         raise ValueError(f"runs must be 1 or more, got {count}")
     row, folder = ROWS[number], Path(out)
@@ -95,7 +101,8 @@ def run_row(
     stem = f"row-{number:02}" + ("-quick" if quick else "")
     started = time.perf_counter()
     if isinstance(row, TrainingRow):
-        cases = _train_row(row, folder, stem, quick, count, jobs, progress)
+        kept = folder / "runs" if trainings is None else Path(trainings)
+        cases = _train_row(row, folder / f"{stem}.png", kept, quick, count, jobs, progress)
         seconds = sum(sum(case["results"]["seconds"]) for case in cases)  # also of what was trained before
     else:
         cases = row.measure(count, folder / f"{stem}.png")
@@ -108,14 +115,40 @@ def run_row(
         "claim": row.claim,
         "quick": quick,
         "command": " ".join(["gnnkit sequence row", str(number), *options]),
-        "cases": [{**case, "summary": _summaries(case["results"])} for case in cases],
+        "cases": [{**case, "summary": summaries(case["results"])} for case in cases],
         "seconds": seconds,
         "environment": environment(threads=1),
         "date": time.strftime("%Y-%m-%d"),
+        "fingerprint": row_fingerprint(number, quick=quick, runs=runs),
     }
     path = folder / f"{stem}.json"
     write_json(path, content)
     return RowResult(path, content)
+
+
+def row_fingerprint(number: int, *, quick: bool = False, runs: int | None = None) -> str:
+    """What a row's recorded result must carry to be that of this program; see `run_row`."""
+    row, count = ROWS[number], _runs(number, quick) if runs is None else runs
+    if isinstance(row, TrainingRow):
+        settings: Any = [case.job for case in row.cases(quick, count)]
+    else:
+        settings = [count, meaning(inspect.getsource(row.measure))]
+    return fingerprint({"row": number, "settings": settings}, SEQUENCE_CODE)
+
+
+def row_trainings(number: int, *, quick: bool = False) -> set[str]:
+    """Names of the run folders that a row uses: rows that share one cannot run side by side."""
+    row = ROWS[number]
+    return (
+        {_folder_name(case.job) for case in row.cases(quick, _runs(number, quick))}
+        if isinstance(row, TrainingRow)
+        else set()
+    )
+
+
+def _runs(number: int, quick: bool) -> int:
+    row = ROWS[number]
+    return 1 if quick else row.runs if isinstance(row, TrainingRow) else 3
 
 
 def row_numbers() -> list[int]:
@@ -124,19 +157,19 @@ def row_numbers() -> list[int]:
 
 
 def _train_row(
-    row: TrainingRow, out: Path, stem: str, quick: bool, runs: int, jobs: int, progress: ProgressMode
+    row: TrainingRow, picture: Path, kept: Path, quick: bool, runs: int, jobs: int, progress: ProgressMode
 ) -> list[dict[str, Any]]:
     cases = row.cases(quick, runs)
     points = {_folder_name(case.job): case.job for case in cases}
-    done = run_sequence_jobs(points, out / "runs", jobs=jobs, progress=progress, title=f"row {row.number}")
+    done = run_sequence_jobs(points, kept, jobs=jobs, progress=progress, title=f"row {row.number}")
     found = [(case, done[_folder_name(case.job)]) for case in cases]
     labels = {_folder_name(case.job): case.label for case in cases}
     if GRADIENT in row.scores:
-        _draw_gradients(found, out / f"{stem}.png")
+        _draw_gradients(found, picture)
     elif row.scores == PALINDROME_SCORES:
         draw_by_length(
             [(case.job, summary) for case, summary in found],
-            out / f"{stem}.png",
+            picture,
             title=f"row {row.number}: {row.experiment}",
             label=lambda job: labels[_folder_name(job)],
         )
@@ -146,9 +179,11 @@ def _train_row(
 def _case(row: TrainingRow, case: Case, summary: SequenceSummary) -> dict[str, Any]:
     content = summary.content
     results = {name: content["per_run"][name] for name in row.scores if name != GRADIENT}
+    metrics = _metrics(case.job, summary, content["seeds"])
+    curves: dict[str, Any] = {"train_accuracy": banded(metrics, "train_accuracy")}
     if GRADIENT in row.scores:
-        norms = [metrics[RECURRENT_GRADIENT] for metrics in _metrics(case.job, summary, content["seeds"])]
-        results[GRADIENT] = [float(each.mean()) for each in norms]
+        results[GRADIENT] = [float(each[RECURRENT_GRADIENT].mean()) for each in metrics]
+        curves[RECURRENT_GRADIENT] = by_run(metrics, RECURRENT_GRADIENT)
     if case.job.training.stop_after is not None:
         results["solved"] = [float(at is not None) for at in content["solved_at"]]
     results["seconds"] = content["per_run"]["seconds"]
@@ -159,6 +194,7 @@ def _case(row: TrainingRow, case: Case, summary: SequenceSummary) -> dict[str, A
         "seeds": content["seeds"],
         "failed_runs": content["failed_runs"],
         "results": results,
+        "curves": curves,
     }
 
 
@@ -166,8 +202,10 @@ def _folder_name(job: SequenceJob) -> str:
     """A name that tells apart all trainings of the rows."""
     model, training = job.model, job.training
     rate = f"{training.optimization.optimizer}-{training.optimization.lr:g}"
-    embedding = "" if model.embedding_dim is None else f"-embedding-{model.embedding_dim}"
-    return f"{job.name}-{model.init}{embedding}-{rate}-{training.steps}-steps-{job.runs}-runs"
+    more = "" if model.embedding_dim is None else f"-embedding-{model.embedding_dim}"
+    more += "" if model.chrono is None else f"-chrono-{model.chrono}"
+    recorded = "-gradient" if training.record_recurrent_gradient else ""
+    return f"{job.name}-{model.init}{more}-{rate}-{training.steps}-steps-{job.runs}-runs{recorded}"
 
 
 def _metrics(job: SequenceJob, summary: SequenceSummary, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -191,7 +229,7 @@ def _draw_gradients(found: Sequence[tuple[Case, SequenceSummary]], path: Path) -
     save_figure(compared_curves(lines, title=title), path)
 
 
-def _summaries(results: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
+def summaries(results: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
     """Mean, sample deviation and 95 % interval of every list of numbers."""
     summaries = {}
     for name, values in results.items():
@@ -294,6 +332,7 @@ def _measured(
 
 ROWS: dict[int, TrainingRow | MeasuredRow] = {
     **TRAINING_ROWS,
+    **BEYOND_ROWS,
     3: MeasuredRow(
         3,
         "000",

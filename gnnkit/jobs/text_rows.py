@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gnnkit.errors import MissingDataError, RunError
+from gnnkit.jobs.row_curves import banded
+from gnnkit.jobs.row_fingerprint import TEXT_CODE, fingerprint
 from gnnkit.jobs.text_job import TextJob, TextSource, recipe
 from gnnkit.jobs.text_train import TextSummary, resume_text_job, run_text_job
 from gnnkit.jobs.text_trained import load_text
@@ -204,37 +206,39 @@ def run_text_row(
     threads: int = 1,
     progress: ProgressMode = "auto",
     say: Callable[[str], None] = print,
+    trainings: str | os.PathLike[str] | None = None,
 ) -> TextRowResult:
     """Run an experiment and write ``row-05.json`` (``row-05-quick.json``) into ``out``.
 
     Args:
         number: Of the experiment.
         texts: Folder of the texts.
-        out: Folder; trainings are kept in ``runs`` below it.
+        out: Folder.
         quick: A form of a minute or two, with few steps: it shows that all works, not the figures.
         precision: Of the forward passes; the reports' is float32.
         device: Where to train.
         threads: Of torch.
         progress: How to show it.
         say: Is told what was removed from a text.
+        trainings: Folder of the run folders; ``runs`` below ``out`` when None.
 
     Raises:
         ValueError: If there is no such row.
         MissingDataError: If a text is not there.
-        RunError: If ``out`` holds trainings of other settings under the same names.
+        RunError: If that folder holds trainings of other settings under the same names.
         Interrupted: After ctrl-C; the same command continues.
     """
     if number not in ROWS:
         raise ValueError(f"there is no text row {number}: there are {', '.join(map(str, ROWS))}")
     row, folder = ROWS[number], Path(out)
+    kept = folder / "runs" if trainings is None else Path(trainings)
     stem = f"row-{number:02}" + ("-quick" if quick else "")
     jobs = {
         name: _job(run, Path(texts), quick, precision=precision, device=device, threads=threads)
         for name, run in row.runs.items()
     }
     trained = {
-        name: _trained(job, folder / "runs" / (name + ("-quick" if quick else "")), progress, say)
-        for name, job in jobs.items()
+        name: _trained(job, kept / (name + ("-quick" if quick else "")), progress, say) for name, job in jobs.items()
     }
     content = {
         "row": number,
@@ -247,10 +251,20 @@ def run_text_row(
         "texts": [text for each in row.passages for text in _written(each, trained[each.run].folder)],
         "environment": environment(device=device, threads=threads),
         "date": time.strftime("%Y-%m-%d"),
+        "fingerprint": row_fingerprint(number, quick=quick, precision=precision),
     }
     path = folder / f"{stem}.json"
     write_json(path, content)
     return TextRowResult(path, content)
+
+
+def row_fingerprint(number: int, *, quick: bool = False, precision: str = "float32") -> str:
+    """What a row's recorded result must carry to be that of this program; see `run_text_row`."""
+    row = ROWS[number]
+    recipes = {run.recipe: recipe(run.recipe) for run in row.runs.values()}
+    steps = _QUICK_STEPS if quick else {}
+    settings = [row.runs, row.passages, row.ladder, recipes, steps, precision]
+    return fingerprint({"row": number, "settings": settings}, TEXT_CODE)
 
 
 def _job(run: Run, texts: Path, quick: bool, **settings: Any) -> TextJob:
@@ -281,11 +295,14 @@ def _described(summary: TextSummary, ladder: tuple[int, ...]) -> dict[str, Any]:
     content = summary.content
     trained = ("text", "model", "parameters", "steps", "selected_step", "seconds", "train_accuracy")
     scored = ("train_accuracy_last_100", "train_accuracy_best", "test_bits_per_character", "test_accuracy")
-    accuracy = read_metrics(summary.folder / "metrics.csv")["train_accuracy"].tolist()
+    metrics = read_metrics(summary.folder / "metrics.csv")
+    accuracy = metrics["train_accuracy"].tolist()
+    curve = banded([metrics], "train_accuracy")
     samples = {each["step"]: each["prompt"] + each["text"] for each in content["samples"]}
     rungs = sorted({step for step in ladder if step <= len(accuracy)} | {len(accuracy)})
     return {
         **{name: content[name] for name in (*trained, *scored)},
+        "curve": {"step": curve["step"], "train_accuracy": curve["mean"]},
         "ladder": [
             {
                 "step": step,
