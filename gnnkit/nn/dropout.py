@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from gnnkit.graph.pattern import is_transformed
 from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.nn.row_draws import RowDraws, active_draws
 
 Features = TypeVar("Features", bound=Tensor | SparseMatrix)
 _LANES = 1 << 16
@@ -39,7 +40,8 @@ def checked_probability(p: float) -> float:
 def dropout(x: Features, p: float, training: bool = True) -> Features:
     """Zero each number with probability ``p`` and scale the others up, so that the mean stays.
 
-    On a sparse matrix only the stored entries are drawn for: a zero stays zero either way.
+    On a sparse matrix only the stored entries are drawn for: a zero stays zero either way. Within
+    :func:`~gnnkit.nn.row_draws.drawing_by_row` the bits belong to the rows' nodes.
 
     Raises:
         ValueError: If ``p`` does not lie in 0 .. 1.
@@ -47,12 +49,30 @@ def dropout(x: Features, p: float, training: bool = True) -> Features:
     p = checked_probability(p)
     if not training or p == 0.0:
         return x
+    draws = active_draws()
+    if draws is not None:
+        return _dropped_by_row(x, p, draws)
     if isinstance(x, SparseMatrix):
         return cast(Features, x.with_values(dropout(x.values, p)))
     if x.device.type != "cpu" or torch.compiler.is_compiling() or is_transformed(x):
         # One fused kernel there; and neither the compiler nor vmap knows random_ of a range.
         return cast(Features, functional.dropout(x, p))
     return cast(Features, x * keep_mask(x, p))
+
+
+def _dropped_by_row(x: Features, p: float, draws: RowDraws) -> Features:
+    if isinstance(x, SparseMatrix):
+        keep = kept_of(draws.of_entries(x.pattern.row, x.pattern.col), p)
+        return cast(Features, x.with_values(x.values * _scaled(keep, x.values, p)))
+    nodes_first = x.movedim(-2, 0)
+    keep = kept_of(draws.of_rows(nodes_first[0].numel()), p)
+    keep = keep.view(nodes_first.shape).movedim(0, -2)
+    return cast(Features, x * _scaled(keep, x, p))
+
+
+def _scaled(keep: Tensor, like: Tensor, p: float) -> Tensor:
+    chance = keep_probability(p)
+    return keep.to(like.dtype).mul_(1.0 / chance if chance else 0.0)
 
 
 def keep_mask(x: Tensor, p: float) -> Tensor:
@@ -76,5 +96,12 @@ def kept(shape: Sequence[int], p: float, device: torch.device) -> Tensor:
     words = torch.empty((size + 3) // 4, dtype=torch.int64, device=device)
     # The full range: random_() alone never sets the sign bit, a quarter of whose lanes would be biased.
     words.random_(-(2**63), None)
-    lanes = words.view(torch.int16)[:size].view(tuple(shape))
+    return kept_of(words.view(torch.int16)[:size].view(tuple(shape)), p)
+
+
+def kept_of(lanes: Tensor, p: float) -> Tensor:
+    """Which numbers stay, by 16 random bits for each."""
+    dropped_lanes = round(p * _LANES)
+    if dropped_lanes == _LANES:
+        return torch.zeros_like(lanes, dtype=torch.bool)
     return lanes >= dropped_lanes - _LANES // 2

@@ -23,8 +23,9 @@ from gnnkit.graph.entering import EnteringEdges, entering_edges
 from gnnkit.graph.pair_scores import block_diagonal, pair_scores
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.nn.dropout import checked_probability, keep_probability, kept
+from gnnkit.nn.dropout import checked_probability, keep_probability, kept, kept_of
 from gnnkit.nn.inputs import Graph, as_features, as_graph, transform
+from gnnkit.nn.row_draws import active_draws
 
 FillValue = Literal["mean", "add", "min", "max", "mul"]
 
@@ -284,6 +285,9 @@ class GATConv(nn.Module):
 
 def dropped_edges(edges: EnteringEdges, heads: int, p: float) -> Tensor:
     """Which edges dropout keeps, drawn for every head, ``(heads, E)``."""
+    draws = active_draws()
+    if draws is not None:
+        return kept_of(draws.of_edges(edges.row, edges.col, heads), p).t().contiguous()
     return kept((heads, edges.num_entries), p, edges.col.device)
 
 
