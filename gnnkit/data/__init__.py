@@ -3,6 +3,7 @@
 from gnnkit.data.arrays import identity_features, row_normalized
 from gnnkit.data.datasets import load_dataset
 from gnnkit.data.download import DownloadError, FileStatus, download_dataset, verify_dataset
+from gnnkit.data.neighbor_loader import BlockBatch, BlockLoader, NeighborLoader
 from gnnkit.data.node_data import NodeData
 from gnnkit.data.registry import DATASETS, DatasetInfo, data_root, dataset_info
 from gnnkit.data.splits import Split, random_split, stratified_split
@@ -10,9 +11,12 @@ from gnnkit.data.user_graph import read_node_data
 
 __all__ = [
     "DATASETS",
+    "BlockBatch",
+    "BlockLoader",
     "DatasetInfo",
     "DownloadError",
     "FileStatus",
+    "NeighborLoader",
     "NodeData",
     "Split",
     "data_root",

@@ -13,15 +13,18 @@ from gnnkit.graph.hops import (
     shortest_path,
 )
 from gnnkit.graph.receptive_field import Block, ReceptiveField, layers_needed, receptive_field
+from gnnkit.graph.sampled_block import BlockSampler, SampledBlock
 from gnnkit.graph.summary import GraphSummary, summarize
 from gnnkit.graph.write_files import write_graph
 
 __all__ = [
     "Adjacency",
     "Block",
+    "BlockSampler",
     "GraphFile",
     "GraphSummary",
     "ReceptiveField",
+    "SampledBlock",
     "average_distance",
     "diameter",
     "eccentricity",
