@@ -52,7 +52,9 @@ def flow(
     Args:
         model: For ``by="hop"`` called as ``model(x, graph)``, PyG's as ``model(x, edge_index)``; for
             ``by="step"`` a model or cell of ``recurrent``, or another module from ``(B, T, F)`` to outputs; for
-            both a model of sequences on nodes, as :class:`gnnkit.nn.GraphLSTM`, called as ``model(x, graph)``.
+            both a model of sequences on nodes, as :class:`gnnkit.nn.GraphLSTM`, called as ``model(x, graph)``, or a
+            :class:`gnnkit.models.SequenceGraph`, whose sequences may differ in length: steps then count back from
+            the end of each.
         x: Node features, dense or sparse; or sequences, or token ids, whose embeddings then are the input.
         graph: An :class:`~gnnkit.graph.Adjacency` or a PyG ``Data``; none for ``by="step"``.
         nodes: Distinct node ids, or a boolean mask; all when omitted. With ``by="step"``: which sequences.
@@ -67,7 +69,7 @@ def flow(
 
     Shapes:
         - **x:** :math:`(|\mathcal{V}|, F)`; by step :math:`(B, T, F)` or ids :math:`(B, T)`; by both
-          :math:`(T, |\mathcal{V}|, F)`
+          :math:`(T, |\mathcal{V}|, F)`, or :class:`recurrent.Sequences` of features or token ids
         - **influence:** :math:`(S, L + 1)` by hop, zeros beyond reach; :math:`(S, T)` by step, the last step first;
           :math:`(S, H + 1, T)` by both, H the farthest hop with influence
 

@@ -18,6 +18,7 @@ from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.inputs import as_features
 from gnnkit.nn.prunable import is_pyg_model, prunable_layers
 from gnnkit.nn.pruned import Edges, Pruned, call, check_takes
+from recurrent.sequences import Sequences
 
 _FIRST_BATCH = 4
 _MAX_PAIRS = 1 << 24  # entries of the table (target, node) -> copy
@@ -220,6 +221,8 @@ def checked_features(x: Any, num_nodes: int) -> Tensor | SparseMatrix:
         TypeError: If they are no floating-point tensor.
         ValueError: If there is not one row per node.
     """
+    if isinstance(x, Sequences):
+        raise ValueError('sequences on nodes are measured with by=("hop", "step"); take .along("hop") of that')
     shape = tuple(getattr(x, "shape", ()))
     if len(shape) != 2 or shape[0] != num_nodes:
         what = f"shape {shape}" if shape else type(x).__name__

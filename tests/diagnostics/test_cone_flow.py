@@ -6,9 +6,10 @@ from torch import nn
 
 from gnnkit import Adjacency, flow
 from gnnkit.graph.hops import hop_distance
+from gnnkit.models import SequenceGraph
 from gnnkit.nn import GCNConv
 from gnnkit.nn.graph_lstm import GraphGRU, GraphLSTM
-from recurrent import LSTMCell, unroll
+from recurrent import GRUCell, LSTMCell, Sequences, unroll
 
 T, N, F, H = 4, 9, 2, 3
 
@@ -20,7 +21,7 @@ def graph():
 
 
 class EncodedFirst(nn.Module):
-    """A sequence on every node, encoded, then mixed: what a SequenceGraph is."""
+    """A sequence on every node, encoded, then mixed: a SequenceGraph of one's own."""
 
     def __init__(self):
         super().__init__()
@@ -36,6 +37,8 @@ MODELS = {
     "GraphGRU": lambda: GraphGRU(F, H, operator="diffusion", K=1),
     "inputs mixed only": lambda: GraphLSTM(F, H, K=1, state_hops=0),
     "encoded first": EncodedFirst,
+    "SequenceGraph": lambda: SequenceGraph(LSTMCell, F, H, 2, bidirectional=True),
+    "SequenceGraph with attention": lambda: SequenceGraph(GRUCell, F, H, 2, network="gat", summary="mean"),
 }
 
 
@@ -85,6 +88,50 @@ def test_states_that_travel_a_hop_a_step_draw_a_cone():
     assert single.influence.dtype == torch.float64
 
 
+@pytest.mark.parametrize("network", ["gcn", "gat"])
+@pytest.mark.parametrize("ids", [True, False], ids=["token ids", "features"])
+def test_ragged_sequences_match_a_dense_jacobian_from_each_end(ids, network):
+    torch.manual_seed(0)
+    lengths = torch.tensor([3, 1, 4, 0, 2, 4, 1, 3, 2])
+    model = SequenceGraph(LSTMCell, 6 if ids else F, H, 2, network=network, embedding_dim=F if ids else None).double()
+    count = int(lengths.sum())
+    x = Sequences(torch.randint(6, (count,)) if ids else torch.randn(count, F, dtype=torch.float64), lengths)
+    found = flow(model, x, graph(), by=("hop", "step"))
+
+    embedded = model.embed(x)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda values: model.read_out(Sequences(values, lengths), graph()), embedded.values.detach()
+    )  # (N, C, all steps, F)
+    norms = jacobian.abs().sum((1, 3))
+    hops = hop_distance(graph(), direction="in").long()
+    owner = torch.repeat_interleave(torch.arange(N), lengths)
+    back = lengths.cumsum(0)[owner] - 1 - torch.arange(count)
+    expected = torch.zeros(N, 3, 4, dtype=torch.float64)
+    for node in range(N):
+        for step in range(count):
+            hop = int(hops[node, owner[step]])
+            if not 0 <= hop <= 2:
+                assert float(norms[node, step]) == 0  # beyond reach: exactly
+                continue
+            expected[node, hop, back[step]] += norms[node, step]
+    torch.testing.assert_close(found.influence, expected, rtol=1e-9, atol=1e-13)
+    assert torch.equal(found.influence == 0, expected == 0)
+    assert model.training
+    some = flow(model.float(), x.to(dtype=torch.float32), graph(), [2, 5], by=("hop", "step"), dtype=torch.float64)
+    torch.testing.assert_close(some.influence, expected[[2, 5]], rtol=1e-5, atol=1e-7)
+
+
+def test_a_sequence_graph_draws_a_rectangle():
+    torch.manual_seed(0)
+    model = SequenceGraph(LSTMCell, F, H, 2, num_layers=2).double()
+    found = flow(model, torch.randn(T, N, F, dtype=torch.float64), graph(), [0], by=("hop", "step"))
+    assert found.influence.shape == (1, 3, T)  # every step of whatever is within two hops, and of nothing else
+    assert bool((found.influence > 0).all())
+    alone = flow(model, torch.randn(T, N, F, dtype=torch.float64), graph(), [N - 1], by=("hop", "step"))
+    assert alone.influence.shape == (1, 1, T)
+    assert alone.along("hop").range == 0
+
+
 def test_mistakes_are_named():
     model = GraphLSTM(F, H).double()
     with pytest.raises(ValueError, match=r"got \(4, 8, 2\)"):
@@ -93,6 +140,13 @@ def test_mistakes_are_named():
         flow(model, torch.zeros(T, N, F), graph(), by=("hop", "step"), edge_attr=torch.zeros(14, 1))
     with pytest.raises(ValueError, match=r"got \('step', 'hop'\)"):
         flow(model, torch.zeros(T, N, F), graph(), by=("step", "hop"))
+    encoded = SequenceGraph(LSTMCell, F, H, 2).double()
+    with pytest.raises(ValueError, match="each of 9 nodes, got 8"):
+        flow(encoded, torch.zeros(T, N - 1, F, dtype=torch.float64), graph(), by=("hop", "step"))
+    with pytest.raises(ValueError, match=r"must be \(T, N, F\)"):
+        flow(encoded, torch.zeros(2, T, N, F, dtype=torch.float64), graph(), by=("hop", "step"))
+    with pytest.raises(ValueError, match=r'measured with by=\("hop", "step"\)'):
+        flow(encoded, Sequences.from_padded(torch.zeros(N, T, F)), graph())
     with pytest.raises(TypeError, match="the model must give"):
         flow(Summed(), torch.zeros(T, N, F), graph(), by=("hop", "step"))
 
