@@ -115,6 +115,7 @@ def _message(error: Exception) -> str:
         return f"{names}: {error.strerror}" if names else error.strerror
     if isinstance(error, MemoryError):
         return f"out of memory ({str(error) or 'no size given'}); the job needs a machine with more, or a smaller graph"
-    if isinstance(error, ValueError | BadUsageError | MissingDataError | MissingSoftwareError | RunError | DivergedError):
+    known = (ValueError, BadUsageError, MissingDataError, MissingSoftwareError, RunError, DivergedError)
+    if isinstance(error, known):
         return str(error)
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"

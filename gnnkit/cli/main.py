@@ -16,6 +16,7 @@ from gnnkit.cli.flow import flow
 from gnnkit.cli.forecast import forecast
 from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
+from gnnkit.cli.neighborhood_function import neighborhood_function
 from gnnkit.cli.predict import predict
 from gnnkit.cli.sequence import sequence
 from gnnkit.cli.signals import listen
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(info)
 app.command()(adjacency)
 app.command()(hops)
+app.command()(neighborhood_function)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
