@@ -6,6 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.engine_options import (
+    CheckpointEveryOption,
+    CheckpointOption,
+    ConfOption,
+    EngineOption,
+    MasterOption,
+    SparkOptions,
+    engine_for,
+    open_on_spark,
+)
 from gnnkit.cli.graph_argument import (
     DataRootOption,
     DelimiterOption,
@@ -16,6 +26,7 @@ from gnnkit.cli.graph_argument import (
     NodesOption,
     open_graph,
 )
+from gnnkit.cli.hops_from import ByHop, count_here, count_on_spark, show_sources, split_sources
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.storage.text import printable
 
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
 
 _MAX_LISTED = 60
 _SOURCES_AT_ONCE = 4096
+# A line "node,source,hops" of a table, as text and once more while it is written.
+_BYTES_OF_A_ROW = 64
 
 
 @command
@@ -33,6 +46,12 @@ def hops(
     graph: GraphArgument,
     source: Annotated[str | None, typer.Argument(help="A node.", show_default=False)] = None,
     target: Annotated[str | None, typer.Argument(help="Another node.", show_default=False)] = None,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Count from several nodes; --out then has a row per pair.", show_default=False
+        ),
+    ] = None,
     max_hops: Annotated[
         int | None, typer.Option(min=0, help="Nodes farther than this count as out of reach.", show_default=False)
     ] = None,
@@ -48,7 +67,8 @@ def hops(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the distances, .npy, .npz (with names) or .csv: from SOURCE, or from every node.",
+            help="Write the distances, .npy, .npz (with names) or .csv: from SOURCE, or from every node. "
+            "With --sources, or on Spark, rows of node, source, hops: .csv, on Spark also .parquet.",
             show_default=False,
         ),
     ] = None,
@@ -62,21 +82,51 @@ def hops(
     ] = None,
     memory_limit: Annotated[
         float | None,
-        typer.Option(metavar="GIB", min=0.0, help="Refuse results larger than this; by default than free memory."),
+        typer.Option(
+            metavar="GIB",
+            min=0.0,
+            help="Refuse results larger than this, and leave larger graphs to Spark; by default than free memory.",
+        ),
     ] = None,
+    engine: EngineOption = "auto",
+    spark_master: MasterOption = None,
+    spark_conf: ConfOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    checkpoint_every: CheckpointEveryOption = 4,
     json: JsonOption = False,
 ) -> None:
     """Count hops: between two nodes with a path, from one node, or over all pairs.
 
     As many GNN layers as hops are needed before one node can influence another.
     """
+    if sources is not None and source is not None:
+        raise BadUsageError("name the nodes as SOURCE and TARGET or with --sources, not both")
+    chosen = None if sources is None else split_sources(sources)
+    if engine_for(graph, engine, memory_limit) == "spark":
+        spark = SparkOptions(spark_master, spark_conf, checkpoint_dir, checkpoint_every)
+        if (chosen is None and source is None) or target is not None or plot is not None:
+            raise BadUsageError(
+                "Spark counts hops from SOURCE or --sources, without TARGET and --plot; for all pairs there is "
+                "`gnnkit neighborhood-function --engine spark`"
+            )
+        walked: Direction = direction if directed else "both"
+        with open_on_spark(graph, spark, nodes=nodes, delimiter=delimiter, header=header, out=out) as on_spark:
+            found = count_on_spark(on_spark, chosen or [str(source)], max_hops, walked, checkpoint_every, out)
+        if chosen is None:
+            _show_by_hop(Path(graph).name, found[0], json)
+        else:
+            show_sources(Path(graph).name, found, json)
+        return
     opened = open_graph(graph, directed=directed, nodes=nodes, delimiter=delimiter, header=header, data_root=data_root)
+    if chosen is not None:
+        _several(opened, chosen, max_hops, direction, out, memory_limit, plot, json)
+        return
     start = None if source is None else _node(opened, source)
     end = None if target is None else _node(opened, target)
     if out is not None:
         if end is not None:
             raise BadUsageError("--out writes the distances from SOURCE, or from every node; leave TARGET out")
-        _write(opened, start, max_hops, direction, out, memory_limit)
+        _write(opened, None if start is None else [start], max_hops, direction, out, memory_limit)
     if start is None:
         _all_pairs(opened, max_hops, direction, plot, json)
     elif end is None:
@@ -99,6 +149,29 @@ def _node(opened: NamedGraph, name: str) -> int:
     if not name.isdecimal() or int(name) >= count:
         raise BadUsageError(f"{opened.name} has no node {name!r}: its nodes are 0..{count - 1}")
     return int(name)
+
+
+def _several(
+    opened: NamedGraph,
+    names: list[str],
+    max_hops: int | None,
+    direction: "Direction",
+    out: Path | None,
+    memory_limit: float | None,
+    plot: Path | None,
+    json: bool,
+) -> None:
+    if plot is not None:
+        raise BadUsageError("--plot draws the graph around one node; name it as SOURCE instead of --sources")
+    if out is not None and out.suffix == ".parquet":
+        raise BadUsageError(f"--out {out}: Parquet is written by --engine spark; here, .csv, .npy and .npz")
+    sources = [_node(opened, name) for name in names]
+    matrix = out is not None and out.suffix != ".csv"
+    if matrix and out is not None:
+        _write(opened, sources, max_hops, direction, out, memory_limit)
+    elif out is not None:
+        _check_memory(len(sources) * opened.adjacency.num_nodes, _BYTES_OF_A_ROW, memory_limit)
+    show_sources(opened.name, count_here(opened, sources, max_hops, direction, None if matrix else out), json)
 
 
 def _pair(
@@ -149,17 +222,22 @@ def _one_source(
     unreached = int((row < 0).sum())
     if plot is not None:
         _draw_from(opened, source, max_hops, direction, plot)
+    names = None
+    if opened.adjacency.num_nodes <= _MAX_LISTED:
+        at_hop = [torch.nonzero(row == hop).view(-1).tolist() for hop in range(counts.numel())]
+        names = ["  " + " ".join(printable(opened.name_of(node)) for node in which) for which in at_hop]
+    _show_by_hop(opened.name, ByHop(opened.name_of(source), counts.tolist(), unreached), json, names)
+
+
+def _show_by_hop(graph: str, found: ByHop, json: bool, names: list[str] | None = None) -> None:
     if json:
-        found = {"graph": opened.name, "source": opened.name_of(source), "nodes_by_hop": counts.tolist()}
-        show_json({**found, "farthest": counts.numel() - 1, "out_of_reach": unreached})
+        show_json({"graph": graph, **found.document()})
         return
-    listed = opened.adjacency.num_nodes <= _MAX_LISTED
     rows = []
-    for hop, count in enumerate(counts.tolist()):
-        which = torch.nonzero(row == hop).view(-1).tolist() if listed else []
-        names = "  " + " ".join(printable(opened.name_of(node)) for node in which) if which else ""
-        rows.append((f"{hop} hop{'' if hop == 1 else 's'}", f"{count} node{'' if count == 1 else 's'}{names}"))
-    show_rows([*rows, ("out of reach", str(unreached))])
+    for hop, count in enumerate(found.nodes_by_hop):
+        which = names[hop] if names else ""
+        rows.append((f"{hop} hop{'' if hop == 1 else 's'}", f"{count} node{'' if count == 1 else 's'}{which}"))
+    show_rows([*rows, ("out of reach", str(found.out_of_reach))])
 
 
 def _all_pairs(opened: NamedGraph, max_hops: int | None, direction: "Direction", plot: Path | None, json: bool) -> None:
@@ -234,7 +312,7 @@ def _draw_from(opened: NamedGraph, source: int, max_hops: int | None, direction:
 
 def _write(
     opened: NamedGraph,
-    source: int | None,
+    chosen: list[int] | None,
     max_hops: int | None,
     direction: "Direction",
     out: Path,
@@ -249,9 +327,9 @@ def _write(
     if out.suffix not in (".npy", ".npz", ".csv"):
         raise BadUsageError(f"--out {out}: distances are written as .npy, .npz or .csv")
     size = opened.adjacency.num_nodes
-    rows = size if source is None else 1
+    rows = size if chosen is None else len(chosen)
     _check_memory(rows * size, 6 if out.suffix == ".csv" else 3, memory_limit)
-    sources = torch.arange(size) if source is None else torch.tensor([source])
+    sources = torch.arange(size) if chosen is None else torch.tensor(chosen)
     matrix = torch.empty(rows, size, dtype=torch.int8)
     done, quiet = 0, verbosity() == "quiet" or rows <= _SOURCES_AT_ONCE
     with Progress(rows, "hop distances", mode="quiet" if quiet else "auto") as bar:

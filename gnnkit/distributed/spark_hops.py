@@ -102,6 +102,19 @@ def arcs_along(edges: DataFrame, direction: Direction, *, by: str) -> DataFrame:
     return walked.repartition(partitions, by).persist(StorageLevel.MEMORY_AND_DISK)
 
 
+def every_end(edges: DataFrame, nodes: DataFrame | None = None) -> DataFrame:
+    """Every node, in column ``node``, as often as edges and ``nodes`` name it."""
+    from pyspark.sql import functions as F
+
+    ends = edges.select(F.explode(F.array("source", "target")).alias("node"))
+    return ends if nodes is None else ends.union(nodes.select("node"))
+
+
+def count_nodes(edges: DataFrame, nodes: DataFrame | None = None) -> int:
+    """How many nodes there are."""
+    return int(every_end(edges, nodes).distinct().count())
+
+
 def check_every(checkpoint_every: int) -> None:
     """Refuse to checkpoint less than every hop.
 
@@ -156,9 +169,7 @@ def _checked_sources(
     if twice:
         raise ValueError(f"sources must name each node once, got {twice[:_SHOWN_NAMES]} more than once")
     wanted = edges.sparkSession.createDataFrame([(name,) for name in names], f"node {node_type(edges)}")
-    ends = edges.select(F.explode(F.array("source", "target")).alias("node"))
-    if nodes is not None:
-        ends = ends.union(nodes.select("node"))
+    ends = every_end(edges, nodes)
     present = {row["node"] for row in ends.join(F.broadcast(wanted), "node", "left_semi").distinct().collect()}
     absent = [name for name in names if name not in present]
     if absent:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gnnkit.distributed.spark_edges import node_type
-from gnnkit.distributed.spark_hops import CHECKPOINT_EVERY, OnHop, arcs_along, check_every
+from gnnkit.distributed.spark_hops import CHECKPOINT_EVERY, OnHop, arcs_along, check_every, every_end
 from gnnkit.graph.neighborhood import NeighborhoodFunction, sketch_error
 from gnnkit.graph.walk import Direction, checked_max_hops
 
@@ -80,12 +80,9 @@ def _first_sketches(edges: DataFrame, nodes: DataFrame | None, lg_registers: int
     from pyspark.sql import functions as F
 
     node_type(edges)
-    every = edges.select(F.explode(F.array("source", "target")).alias("node"))
-    if nodes is not None:
-        every = every.union(nodes.select("node"))
     # Spark's sketches have one hash function; hashing before it with the seed makes another.
     seen = F.hll_sketch_agg(F.xxhash64(F.lit(seed).cast("bigint"), "node"), lg_registers)
-    sketches = every.groupBy("node").agg(seen.alias("sketch"))
+    sketches = every_end(edges, nodes).groupBy("node").agg(seen.alias("sketch"))
     one, none = F.lit(1).cast("bigint"), F.lit(0).cast("bigint")
     return sketches.select("node", "sketch", one.alias("size"), none.alias("before")).persist(_storage())
 

@@ -41,7 +41,9 @@ def check_spark() -> None:
         MissingSoftwareError: If either is absent or too old; the message says how to install it.
     """
     if importlib.util.find_spec("pyspark") is None:
-        raise MissingSoftwareError("Spark needs the package pyspark, which is not installed: pip install 'gnnkit[spark]'")
+        raise MissingSoftwareError(
+            "Spark needs the package pyspark, which is not installed: pip install 'gnnkit[spark]'"
+        )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     install = f"install Java {OLDEST_JAVA} or newer (for example: apt-get install openjdk-17-jre-headless)"

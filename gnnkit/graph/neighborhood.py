@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-import torch
-
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.hop_statistics import hop_histogram
 from gnnkit.graph.walk import Direction, checked_max_hops, walk_along
@@ -121,6 +119,7 @@ def neighborhood_function(
         ValueError: If ``max_hops`` is negative or ``lg_registers`` not from 4 to 16.
 
     Example:
+        >>> import torch
         >>> path = Adjacency.from_edge_index(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), num_nodes=3)
         >>> neighborhood_function(path).pairs
         (3, 7, 9)
@@ -174,5 +173,3 @@ def _hops_until(pairs: list[float] | tuple[float, ...], enough: float) -> float:
 def _check_share(share: float) -> None:
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
-
-
