@@ -88,7 +88,7 @@ def train(
 ) -> None:
     """Train a node classifier; report test accuracy at the epoch of lowest validation loss."""
     from gnnkit.jobs import resume_node_job, run_node_job
-    from gnnkit.jobs.node_report import rows
+    from gnnkit.jobs.node_report import pictures_of, rows
 
     progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
     if resume is not None:
@@ -128,7 +128,7 @@ def train(
         return
     show(f"{summary.content['model']} on {printable(summary.content['dataset'])}")
     show_rows(rows(summary.content))
-    pictures = ", ".join(str(summary.folder / name) for name in ("curves.png", "embedding.png"))
+    pictures = ", ".join(map(str, pictures_of(summary.folder)))
     show_rows([("run folder", printable(summary.folder)), ("pictures", printable(pictures))])
 
 

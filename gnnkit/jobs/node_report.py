@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,17 +11,23 @@ from torch import Tensor, nn
 from gnnkit.data.node_data import NodeData
 from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import recipe_of
+from gnnkit.nn.gat import GATConv
 from gnnkit.runs import RunFolder, config_to_toml
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.text import printable
 from gnnkit.training.nodes import NodeResult
 from gnnkit.training.view import features_of
 
+_PICTURES = {
+    "curves.png": "Loss and accuracy by epoch",
+    "embedding.png": "Node embeddings in two dimensions",
+    "attention.png": "Attention of the first layer, head by head",
+}
 _NAMED_POINTS = 60  # more names than this would cover one another
 
 
 def draw(folder: RunFolder, job: NodeJob, data: NodeData, model: nn.Module, results: list[NodeResult]) -> None:
-    """Draw ``curves.png``, with bands over several runs, and ``embedding.png``."""
+    """Draw ``curves.png``, with bands over several runs, ``embedding.png``, and on a small graph ``attention.png``."""
     from gnnkit.plots import curves, embedding, save_figure
 
     title = f"{job.model} on {data.name}"
@@ -41,6 +48,28 @@ def draw(folder: RunFolder, job: NodeJob, data: NodeData, model: nn.Module, resu
         title=f"{title}: node embeddings by true class",
     )
     save_figure(figure, folder.path / "embedding.png")
+    _draw_attention(folder, data, model, title)
+
+
+def _draw_attention(folder: RunFolder, data: NodeData, model: nn.Module, title: str) -> None:
+    """What each node listens to in the first layer, head by head, where the graph is small enough to see it."""
+    from gnnkit.plots import attention_figure, save_figure
+    from gnnkit.plots.style import colour
+
+    layer = next((each for each in model.modules() if isinstance(each, GATConv)), None)
+    if layer is None or data.num_nodes > _NAMED_POINTS:
+        return
+    with torch.no_grad():
+        edge_index, alpha, _ = layer.attention(features_of(data), data.adjacency)
+    figure = attention_figure(
+        edge_index,
+        alpha,
+        num_nodes=data.num_nodes,
+        node_names=data.node_names,
+        node_color=[colour(int(label)) for label in data.y.tolist()],
+        title=f"{title}: attention of the first layer",
+    )
+    save_figure(figure, folder.path / "attention.png")
 
 
 @torch.no_grad()
@@ -52,6 +81,11 @@ def _embedding(model: nn.Module, data: NodeData) -> Tensor:
         return out
     outputs: list[Tensor] = layers(features_of(data), data.adjacency)
     return outputs[-2] if len(outputs) > 1 else outputs[-1]
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures that a run folder holds."""
+    return [folder / name for name in _PICTURES if (folder / name).exists()]
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -99,10 +133,7 @@ def write(folder: RunFolder, job: NodeJob, summary: dict[str, Any]) -> None:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows(summary)),
         "",
-        "![Loss and accuracy by epoch](curves.png)",
-        "",
-        "![Node embeddings in two dimensions](embedding.png)",
-        "",
+        *(line for path in pictures_of(folder.path) for line in (f"![{_PICTURES[path.name]}]({path.name})", "")),
         f"## Confusion on the test nodes (seed {summary['seeds'][0]}; rows are the true classes)",
         "",
         "| | " + " | ".join(names) + " |",

@@ -1,6 +1,7 @@
 """Pictures: each function returns a matplotlib Figure; `save_figure` writes it."""
 
 from gnnkit.plots.adjacency import adjacency_figure
+from gnnkit.plots.attention import attention_figure
 from gnnkit.plots.curves import curves
 from gnnkit.plots.embedding import embedding, principal_components
 from gnnkit.plots.gates import gate_activations, temporal_gates
@@ -12,6 +13,7 @@ from gnnkit.plots.style import save_figure
 __all__ = [
     "accuracy_by_length",
     "adjacency_figure",
+    "attention_figure",
     "curves",
     "embedding",
     "gate_activations",

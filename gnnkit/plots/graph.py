@@ -101,8 +101,7 @@ def draw_graph(
     widths = np.full(graph.num_edges, 1.0) if edge_width is None else as_array(edge_width).astype(np.float64)
     check_lengths(edges=source, edge_width=widths)
 
-    # A node's disc fits its neighbourhood: a third of the usual distance between nodes on a full square.
-    radius = 0.36 / max(2.5, np.sqrt(graph.num_nodes))
+    radius = node_radius(graph.num_nodes)
     _draw_edges(axes, places, source.tolist(), target.tolist(), widths, radius)
     for node in nodes:
         axes.add_patch(Circle(tuple(places[node]), radius, facecolor=colors[node], edgecolor="white", lw=1, zorder=3))
@@ -131,6 +130,11 @@ def graph_figure(
     return figure
 
 
+def node_radius(num_nodes: int) -> float:
+    """A disc that fits its neighbourhood: a third of the usual distance between nodes on a full square."""
+    return float(0.36 / max(2.5, np.sqrt(num_nodes)))
+
+
 def _draw_edges(axes: Axes, places: Array, source: list[int], target: list[int], widths: Array, radius: float) -> None:
     width_of = dict(zip(zip(source, target, strict=True), widths.tolist(), strict=True))
     neighbours: dict[int, set[int]] = {node: set() for node in {*source, *target}}
@@ -140,7 +144,7 @@ def _draw_edges(axes: Axes, places: Array, source: list[int], target: list[int],
     lines, line_widths = [], []
     for (s, t), width in width_of.items():
         if s == t:
-            away = _free_direction(places, s, [t for t in neighbours[s] if t != s])
+            away = free_direction(places, s, [t for t in neighbours[s] if t != s])
             axes.add_patch(
                 Circle(tuple(places[s] + away * radius * 1.3), radius * 0.8, fill=False, edgecolor=FAINT, lw=width)
             )
@@ -160,7 +164,7 @@ def _draw_edges(axes: Axes, places: Array, source: list[int], target: list[int],
     axes.add_collection(LineCollection(lines, linewidths=line_widths, colors=FAINT, zorder=1))
 
 
-def _free_direction(places: Array, node: int, neighbours: list[int]) -> Array:
+def free_direction(places: Array, node: int, neighbours: list[int]) -> Array:
     """Where a node's loop is in no edge's way: opposite to its edges, or up where they pull evenly."""
     steps = places[neighbours] - places[node]
     pull: Array = (steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-9)).sum(axis=0)

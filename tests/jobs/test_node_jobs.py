@@ -258,3 +258,10 @@ def test_predictions_can_be_written(tmp_path):
     assert rows[0][:2] == ["node", "class"]
     assert len(rows) == 35
     assert all(abs(sum(map(float, row[2:])) - 1) < 1e-5 for row in rows[1:])
+
+
+def test_a_small_graphs_attention_is_drawn(tmp_path):
+    job = replace(QUICK, model="gat", options=ModelOptions())
+    summary = run(job, tmp_path / "run")
+    assert (summary.folder / "attention.png").read_bytes().startswith(b"\x89PNG")
+    assert "](attention.png)" in (summary.folder / "report.md").read_text()
