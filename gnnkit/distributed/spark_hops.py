@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gnnkit.distributed.spark_edges import node_type
 from gnnkit.graph.walk import Direction, checked_max_hops
@@ -63,7 +63,8 @@ def hop_distance(
     looks_back = direction == "both"
     rows = [(node, node, 0) for node in start]
     known = spark.createDataFrame(rows, f"node {node_type(edges)}, source {node_type(edges)}, hops int")
-    frontier, recent, hop = known, [], 0
+    recent: list[DataFrame] = []
+    frontier, hop = known, 0
     while max_hops is None or hop < max_hops:
         hop += 1
         found = _next_hop(arcs, frontier, _union([known, *recent]), hop, looks_back)
@@ -158,8 +159,8 @@ def _checked_sources(
 ) -> list[int] | list[str]:
     from pyspark.sql import functions as F
 
-    kind = int if node_type(edges) == "bigint" else str
-    names = list(sources)
+    kind: type[int] | type[str] = int if node_type(edges) == "bigint" else str
+    names: list[Any] = list(sources)
     if not names:
         raise ValueError("sources is empty; name at least one node to start from")
     for name in names:

@@ -1,4 +1,4 @@
-"""HyperANF on Apache Spark: the neighbourhood function of a graph that no single machine holds, by Spark's own sketches.
+"""HyperANF on Apache Spark: the neighbourhood function of graphs that no machine holds, by Spark's own sketches.
 
 A HyperLogLog sketch per node of the nodes within t hops of it is joined with its neighbours' sketches, hop by hop, by
 ``hll_union_agg``. The estimates' stated error and their source: :mod:`gnnkit.graph.neighborhood`.
