@@ -28,7 +28,7 @@ class NeighborhoodFunction:
 
     Example:
         >>> path = NeighborhoodFunction(pairs=(3, 7, 9), standard_error=0.0, complete=True)
-        >>> path.histogram, round(path.average_distance, 3), path.effective_diameter()
+        >>> path.histogram, round(path.average_distance, 3), round(path.effective_diameter(), 3)
         ((3, 4, 2), 1.333, 1.55)
     """
 
