@@ -7,13 +7,13 @@ GPUs. Tests run several ranks as threads of one process, with a `Group` of their
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from gnnkit.errors import RunError
 
@@ -160,6 +160,18 @@ def agreed(group: Group, compute: Callable[[], Result], place: torch.device | No
     if bool(failed.any()):
         raise PeerError(f"process {int(failed.nonzero()[0])} of the job failed; its message says why")
     return result
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter], group: Group) -> None:
+    """Give every parameter the sum of all processes' gradients, in one message; those without one add 0."""
+    kept = [parameter for parameter in parameters if parameter.requires_grad]
+    if not kept:
+        return
+    gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in kept]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    group.sum_(flat)
+    for parameter, summed in zip(kept, torch.split(flat, [each.numel() for each in kept]), strict=True):
+        parameter.grad = summed.view_as(parameter)
 
 
 @contextmanager

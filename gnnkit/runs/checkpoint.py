@@ -55,10 +55,18 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             in the file is executed.
         OSError: If it cannot be opened.
     """
+    # Read once: the writer may replace the file between the check and the loading.
+    return checkpoint_from_bytes(read_regular(path), path)
+
+
+def checkpoint_from_bytes(raw: bytes, path: object) -> dict[str, Any]:
+    """The state in the bytes of a checkpoint, which came from ``path``.
+
+    Raises:
+        FileFormatError: As `load_checkpoint`.
+    """
     import torch
 
-    # Read once: the writer may replace the file between the check and the loading.
-    raw = read_regular(path)
     try:
         _check_archive(path, raw)
         content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)

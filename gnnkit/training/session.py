@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gnnkit.errors import DivergedError
 from gnnkit.runs import CheckpointTimer, MetricsLog, RunFolder, random_state, restore_random_state
+from gnnkit.runs.checkpoint import checkpoint_from_bytes
 
 
 class Stateful(Protocol):
@@ -131,6 +132,10 @@ class Session:
         )
         self.saved_step = self.step
         self._timer.restart()
+
+    def restore(self, content: bytes) -> None:
+        """Take up a checkpoint that lies elsewhere: the bytes of another process's."""
+        self._restore(checkpoint_from_bytes(content, "the first process's checkpoint"))
 
     def _restore(self, saved: dict[str, Any]) -> None:
         for name, part in self._parts.items():
