@@ -4,5 +4,7 @@ from gnnkit.nn.gat import Attention, GATConv
 from gnnkit.nn.gcn import GCNConv
 from gnnkit.nn.gcn2 import GCN2Conv
 from gnnkit.nn.graph_lstm import GraphGRU, GraphLSTM
+from gnnkit.nn.neighbor_lstm import NeighborLSTM
+from gnnkit.nn.neighbor_plan import NeighborPlan
 
-__all__ = ["Attention", "GATConv", "GCN2Conv", "GCNConv", "GraphGRU", "GraphLSTM"]
+__all__ = ["Attention", "GATConv", "GCN2Conv", "GCNConv", "GraphGRU", "GraphLSTM", "NeighborLSTM", "NeighborPlan"]
