@@ -77,4 +77,5 @@ class TreeClassifier(nn.Module):
         # Most inner nodes have no word: what they are given is the bias alone, without a product.
         gates = self.lstm.input_bias().expand(words.numel(), -1).index_copy(0, with_word, self.lstm.project(features))
         hidden = self.lstm.run(gates, graph).hidden
-        return self.out(functional.dropout(hidden, self.dropout, self.training))
+        logits: Tensor = self.out(functional.dropout(hidden, self.dropout, self.training))
+        return logits

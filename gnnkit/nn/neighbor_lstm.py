@@ -196,7 +196,7 @@ class NeighborLSTM(nn.Module):
         if self.arity is None:
             return self._turned(self.weight_hh)
         h = self.hidden_size
-        i, f, g, o = self.weight_hh.split([h, self.arity * h, h, h])
+        i, f, g, o = torch.split(self.weight_hh, [h, self.arity * h, h, h])
         return torch.cat([f, i, o, g])
 
     def _plan(

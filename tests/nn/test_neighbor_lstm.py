@@ -232,7 +232,7 @@ def test_no_nodes_single_nodes_no_edges(options):
         assert hidden.shape == cell.shape == (size, 4)
         hidden.sum().backward()
         assert x.grad.shape == (size, 3)
-    if not layer.schedule == "topological":
+    if layer.schedule != "topological":
         return
     i, _, g, o = (layer.weight_ih @ x.detach()[0] + layer.bias_ih + layer.bias_hh).chunk(4)
     close(hidden[0], o.sigmoid() * (i.sigmoid() * g.tanh()).tanh())
