@@ -2,6 +2,7 @@
 
 from gnnkit.data.arrays import identity_features, row_normalized
 from gnnkit.data.datasets import load_dataset
+from gnnkit.data.documents import Documents, document_graph, load_r8, read_documents
 from gnnkit.data.download import DownloadError, FileStatus, download_dataset, verify_dataset
 from gnnkit.data.neighbor_loader import BlockBatch, BlockLoader, NeighborLoader
 from gnnkit.data.node_data import NodeData
@@ -14,6 +15,7 @@ __all__ = [
     "BlockBatch",
     "BlockLoader",
     "DatasetInfo",
+    "Documents",
     "DownloadError",
     "FileStatus",
     "NeighborLoader",
@@ -21,10 +23,13 @@ __all__ = [
     "Split",
     "data_root",
     "dataset_info",
+    "document_graph",
     "download_dataset",
     "identity_features",
     "load_dataset",
+    "load_r8",
     "random_split",
+    "read_documents",
     "read_node_data",
     "row_normalized",
     "stratified_split",
