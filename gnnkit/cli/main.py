@@ -18,10 +18,12 @@ from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.neighborhood_function import neighborhood_function
 from gnnkit.cli.predict import predict
+from gnnkit.cli.reproduce import reproduce
 from gnnkit.cli.sequence import sequence
 from gnnkit.cli.signals import listen
 from gnnkit.cli.text import text
 from gnnkit.cli.train import train
+from gnnkit.cli.trees import trees
 from gnnkit.cli.verdict import verdict
 
 app = typer.Typer(
@@ -42,9 +44,11 @@ app.command()(compare)
 app.command()(flow)
 app.command()(verdict)
 app.command()(forecast)
+app.command()(reproduce)
 app.add_typer(data, name="data")
 app.add_typer(sequence, name="sequence")
 app.add_typer(text, name="text")
+app.add_typer(trees, name="trees")
 
 
 def _show_version(wanted: bool) -> None:

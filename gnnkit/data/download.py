@@ -99,6 +99,27 @@ def download_dataset(
     return paths
 
 
+def fetch_file(
+    name: str,
+    file: RemoteFile,
+    path: Path,
+    *,
+    command: str,
+    base_url: str | None = None,
+    progress: Progress | None = None,
+    timeout: float = 30.0,
+    max_bytes: int = MAX_DOWNLOAD_BYTES,
+) -> None:
+    """Fetch one file to ``path``, whole or not at all; ``command`` is what a message says to try again.
+
+    Raises:
+        ValueError: If ``base_url`` is neither https nor this machine.
+        DownloadError: If it cannot be fetched, is too large, or has a wrong SHA-256.
+    """
+    url = file.url if base_url is None else f"{_checked_url(base_url).rstrip('/')}/{file.name}"
+    _Download(name, file, path, url, command, progress, timeout, max_bytes).run()
+
+
 def verify_dataset(name: str, root: str | os.PathLike[str] | None = None) -> list[FileStatus]:
     """Check every file of a data set; an embedded one has none.
 

@@ -19,8 +19,8 @@ class Optimization:
     """How weights follow their gradients.
 
     Attributes:
-        optimizer: ``"sgd"``, ``"rmsprop"``, ``"adam"`` (whose weight decay is an L2 penalty) or ``"adamw"``
-            (whose weight decay is decoupled).
+        optimizer: ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adam"`` (whose weight decay is an L2 penalty) or
+            ``"adamw"`` (whose weight decay is decoupled).
         lr: Learning rate; the highest one of a schedule.
         weight_decay: See ``optimizer``.
         momentum: Of sgd and rmsprop.
@@ -33,7 +33,7 @@ class Optimization:
         clip: Largest norm of the gradient of all weights together; None leaves it as it is.
     """
 
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "rmsprop"
+    optimizer: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"] = "rmsprop"
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.0
@@ -75,6 +75,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: Optimization) -
             return torch.optim.SGD(parameters, lr, momentum=momentum, weight_decay=decay, fused=True)
         case "rmsprop":
             return torch.optim.RMSprop(parameters, lr, momentum=momentum, weight_decay=decay)
+        case "adagrad":
+            return torch.optim.Adagrad(parameters, lr, weight_decay=decay, fused=True)
         case "adam":
             return torch.optim.Adam(parameters, lr, weight_decay=decay, fused=True)
         case "adamw":

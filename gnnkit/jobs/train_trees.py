@@ -1,0 +1,221 @@
+"""Training classifiers of trees into a run folder, and scoring them again from it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gnnkit.data.treebanks import Treebank
+from gnnkit.errors import FileFormatError, RunError
+from gnnkit.jobs.tree_job import TreeJob
+from gnnkit.runs import (
+    Interrupted,
+    Outcome,
+    Progress,
+    ProgressMode,
+    RunFolder,
+    atomic_write,
+    config_to_toml,
+    environment,
+    environment_changes,
+    printable,
+    report_progress,
+    run_many,
+    spread,
+    versions,
+)
+from gnnkit.training.trees import TreeResult, TreeScores, evaluate_trees, fit_trees
+
+KIND = "trees"
+
+
+@dataclass(frozen=True)
+class TreeSummary:
+    """What became of a job: its folder, and what ``summary.json`` holds."""
+
+    folder: Path
+    content: dict[str, Any]
+
+
+def run_tree_job(
+    job: TreeJob, out: str | os.PathLike[str] | None = None, *, jobs: int = 1, progress: ProgressMode = "auto"
+) -> TreeSummary:
+    """Train as ``job`` says, every seed, into a new run folder.
+
+    Args:
+        job: What to train on what.
+        out: The folder; ``runs/trees-sst-001`` and onwards where None.
+        jobs: Seeds side by side; one thread each, so that the bits do not depend on it.
+        progress: How to show it.
+
+    Raises:
+        RunError: If the folder is not empty, or a run failed.
+        Interrupted: After ctrl-C; the message says how to continue.
+    """
+    treebank = job.source.load()
+    record = environment(device="cpu", threads=1)
+    with RunFolder.create(out, kind=KIND, name=f"trees-{treebank.name}", environment=record, config=job) as folder:
+        return _train(job, treebank, folder, jobs, progress)
+
+
+def resume_tree_job(
+    path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
+) -> TreeSummary:
+    """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
+
+    Raises:
+        RunError: If the folder holds no such job.
+    """
+    with RunFolder.resume(path) as folder:
+        job = _job_in(folder)
+        if (done := folder.read_summary()) is not None:
+            return TreeSummary(folder.path, done)
+        for change in environment_changes(folder.environment, environment(device="cpu", threads=1)):
+            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+        return _train(job, job.source.load(), folder, jobs, progress)
+
+
+def evaluate_tree_run(path: str | os.PathLike[str], *, data_root: str | None = None) -> dict[int, TreeScores]:
+    """The test scores of a finished job by seed, computed again from the selected weights.
+
+    Raises:
+        RunError: If it is not a run folder of this kind, or a run has no selected weights yet.
+        FileFormatError: If a file in it is damaged; nothing in it is executed.
+    """
+    folder = RunFolder.open(path)
+    job = _job_in(folder)
+    source = job.source if data_root is None else replace(job.source, root=data_root)
+    treebank = source.load()
+    words = job.vocabulary(treebank)
+    test = words.encode(treebank.test)
+    found = {}
+    for seed in job.seeds:
+        saved = RunFolder.open(folder.seed_path(seed)).load_checkpoint()
+        if saved is None or "dev_accuracy" not in saved["best"]:
+            raise RunError(f"seed {seed} of {folder.path} has no selected weights yet; continue it with --resume")
+        model = job.build(treebank, len(words), seed)
+        try:
+            model.load_state_dict(saved["best"]["dev_accuracy"][2])
+        except RuntimeError as error:
+            first = str(error).splitlines()[-1].strip()
+            problem = f"does not fit the model in config.toml or its trees: {first}"
+            raise FileFormatError(folder.seed_path(seed) / "checkpoint.pt", problem) from error
+        found[seed] = evaluate_trees(model, test)
+    return found
+
+
+def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a summary says, a line each."""
+
+    def percent(name: str) -> str:
+        value, deviation = 100 * summary[f"{name}_mean"], 100 * summary[f"{name}_std"]
+        several = f" +- {deviation:.2f} ({summary['runs']} seeds)" if summary["runs"] > 1 else ""
+        return f"{value:.2f} %{several}"
+
+    each = ", ".join(f"{100 * value:.2f}" for value in summary["per_run"]["test_accuracy"])
+    return [
+        ("test accuracy, roots", percent("test_accuracy") + (f": {each}" if summary["runs"] > 1 else "")),
+        ("test accuracy, all nodes", percent("test_node_accuracy")),
+        ("development accuracy, roots", percent("dev_accuracy")),
+        ("selected epochs", ", ".join(map(str, summary["per_run"]["selected_epoch"]))),
+        ("trees", "{num_train} to learn from, {num_dev} to choose by, {num_test} to test".format(**summary)),
+    ]
+
+
+class _Reporter:
+    """Tells the parent process which epoch a run is at."""
+
+    def update(self, completed: int, **fields: float | str) -> None:
+        report_progress(completed)
+
+
+def _job_in(folder: RunFolder) -> TreeJob:
+    if folder.kind != KIND:
+        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
+    return folder.read_config(TreeJob)
+
+
+def _train(job: TreeJob, treebank: Treebank, folder: RunFolder, jobs: int, progress: ProgressMode) -> TreeSummary:
+    started = time.perf_counter()
+    epochs = [0] * job.runs
+    with Progress(job.training.epochs * job.runs, f"trees {treebank.name}", mode=progress) as bar:
+
+        def advance(index: int, done: int) -> None:
+            epochs[index] = done
+            bar.update(sum(epochs))
+
+        def settle(outcome: Outcome[TreeResult]) -> None:
+            if outcome.ok:
+                advance(outcome.index, job.training.epochs)
+            else:
+                bar.note(f"seed {job.seeds[outcome.index]} {outcome.status}: {outcome.error}")
+
+        shared = job, treebank, folder.path
+        outcomes = run_many(_one_seed, job.seeds, shared=shared, jobs=jobs, on_done=settle, on_progress=advance)
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        raise Interrupted(f"stopped; continue with --resume {folder.path}")
+    results = [outcome.value for outcome in outcomes if outcome.value is not None]
+    if failed := [outcome for outcome in outcomes if outcome.value is None]:
+        raise RunError(f"seed {job.seeds[failed[0].index]} failed: {failed[0].error}")
+    summary = summarize(job, treebank, results)
+    summary["seconds"] = time.perf_counter() - started
+    _draw(folder, treebank, results)
+    _write_report(folder, job, treebank, summary)
+    folder.write_summary(summary)  # last: it says that the job is done
+    return TreeSummary(folder.path, summary)
+
+
+def _one_seed(shared: tuple[TreeJob, Treebank, Path], seed: int) -> TreeResult:
+    job, treebank, path = shared
+    words = job.vocabulary(treebank)
+    parts = [words.encode(part) for part in (treebank.train, treebank.dev, treebank.test)]
+    model = job.build(treebank, len(words), seed)
+    with RunFolder.create_or_resume(path / f"seed-{seed}", kind=KIND) as folder:
+        return fit_trees(model, *parts, replace(job.training, seed=seed), folder=folder, progress=_Reporter())
+
+
+def summarize(job: TreeJob, treebank: Treebank, results: list[TreeResult]) -> dict[str, Any]:
+    """What ``summary.json`` holds: every score of every run, their means and sample deviations."""
+    scores = {
+        "test_accuracy": [result.test.accuracy for result in results],
+        "test_node_accuracy": [result.test.node_accuracy for result in results],
+        "test_loss": [result.test.loss for result in results],
+        "dev_accuracy": [result.dev_accuracy for result in results],
+    }
+    content: dict[str, Any] = {"kind": KIND, "dataset": treebank.name, "title": treebank.title, "runs": len(results)}
+    for name, values in scores.items():
+        content[f"{name}_mean"] = sum(values) / len(values)
+        content[f"{name}_std"] = spread(values).std if len(values) > 1 else 0.0
+    for part in ("train", "dev", "test"):
+        content[f"num_{part}"] = len(getattr(treebank, part))
+    content["num_classes"] = treebank.num_classes
+    content["num_words"] = len(job.vocabulary(treebank))
+    content["seeds"] = [result.seed for result in results]
+    selected, seconds = [result.selected_epoch for result in results], [result.seconds for result in results]
+    content["per_run"] = {**scores, "selected_epoch": selected, "seconds": seconds}
+    content["versions"] = versions()
+    return content
+
+
+def _draw(folder: RunFolder, treebank: Treebank, results: list[TreeResult]) -> None:
+    from gnnkit.plots import curves, save_figure
+
+    figure = curves(
+        [result.history for result in results],
+        {"loss of labelled nodes": ["train_loss", "dev_loss"], "accuracy of roots": ["dev_accuracy"]},
+        selected=[result.selected_epoch for result in results],
+        title=printable(treebank.title),
+    )
+    save_figure(figure, folder.path / "curves.png")
+
+
+def _write_report(folder: RunFolder, job: TreeJob, treebank: Treebank, summary: dict[str, Any]) -> None:
+    lines = [f"# Trees: {printable(treebank.title)}", ""]
+    lines += [f"- {name}: {value}" for name, value in table(summary)]
+    lines += ["", "![Training curves](curves.png)", "", "## Settings", "", "```toml"]
+    lines += [config_to_toml(job).rstrip(), "```", ""]
+    atomic_write(folder.path / "report.md", "\n".join(lines))
