@@ -113,7 +113,7 @@ def read_treebank(path: str | os.PathLike[str], *, num_classes: int | None = Non
         raise ValueError(f"{path} has {len(trees)} trees to learn from; 10 is the least for three parts")
     order = torch.randperm(len(trees), generator=torch.Generator().manual_seed(split_seed))
     tenth = len(trees) // 10
-    pieces = order.split([len(trees) - 2 * tenth, tenth, tenth])
+    pieces = torch.split(order, [len(trees) - 2 * tenth, tenth, tenth])
     train, dev, test = (trees.select(piece) for piece in pieces)
     name = Path(path).name.split(".")[0]
     return Treebank(name, Path(path).name, train, dev, test, num_classes or max(2, highest + 1))

@@ -172,10 +172,11 @@ def _train(job: TreeJob, treebank: Treebank, folder: RunFolder, jobs: int, progr
 def _one_seed(shared: tuple[TreeJob, Treebank, Path], seed: int) -> TreeResult:
     job, treebank, path = shared
     words = job.vocabulary(treebank)
-    parts = [words.encode(part) for part in (treebank.train, treebank.dev, treebank.test)]
+    train, dev, test = (words.encode(part) for part in (treebank.train, treebank.dev, treebank.test))
     model = job.build(treebank, len(words), seed)
     with RunFolder.create_or_resume(path / f"seed-{seed}", kind=KIND) as folder:
-        return fit_trees(model, *parts, replace(job.training, seed=seed), folder=folder, progress=_Reporter())
+        config = replace(job.training, seed=seed)
+        return fit_trees(model, train, dev, test, config, folder=folder, progress=_Reporter())
 
 
 def summarize(job: TreeJob, treebank: Treebank, results: list[TreeResult]) -> dict[str, Any]:
