@@ -106,6 +106,8 @@ class NodeJob:
         runs: How many runs, with the seeds seed, seed + 1, ...
         threads: Threads of torch; one each where there are several runs.
         sizes: Those of the data; found when the job runs.
+        distributed: How the processes that torchrun starts share the work: ``"partition"``, the graph, or
+            ``"minibatch"``, the nodes of every batch; one process where None.
     """
 
     source: DataSource = field(default_factory=DataSource)
@@ -115,10 +117,16 @@ class NodeJob:
     runs: int = 1
     threads: int = 1
     sizes: DataSizes | None = None
+    distributed: Literal["partition", "minibatch"] | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError(f"runs must be 1 or more, got {self.runs}")
+        layers, fanout = self.options.num_layers, self.training.fanout
+        if layers is not None and fanout is not None and len(fanout) != layers:
+            raise ValueError(f"fanout needs one number per layer, {layers}, got {','.join(map(str, fanout))}")
+        if self.distributed is not None and self.runs > 1:
+            raise ValueError(f"several processes share one run, got runs={self.runs}; start torchrun once per seed")
 
     @property
     def seeds(self) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from gnnkit.nn.gat import GATConv
 from gnnkit.runs import RunFolder, config_to_toml
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.text import printable
+from gnnkit.training.layerwise import LayeredModel
+from gnnkit.training.minibatch import layerwise_of
 from gnnkit.training.nodes import NodeResult
 from gnnkit.training.view import features_of
 
@@ -23,32 +25,52 @@ _PICTURES = {
     "embedding.png": "Node embeddings in two dimensions",
     "attention.png": "Attention of the first layer, head by head",
 }
+_DRAWN_NODES = 20_000
 _NAMED_POINTS = 60  # more names than this would cover one another
 
 
 def draw(folder: RunFolder, job: NodeJob, data: NodeData, model: nn.Module, results: list[NodeResult]) -> None:
     """Draw ``curves.png``, with bands over several runs, ``embedding.png``, and on a small graph ``attention.png``."""
-    from gnnkit.plots import curves, embedding, save_figure
-
     title = f"{job.model} on {data.name}"
-    measured = bool(data.val_mask.any()) or any(result.val_loss == result.val_loss for result in results)
+    draw_curves(folder, title, results, measured=bool(data.val_mask.any()))
+    names = data.node_names if data.node_names and data.num_nodes <= _NAMED_POINTS else None
+    if names is None and data.num_nodes <= _NAMED_POINTS:
+        names = tuple(str(node) for node in range(data.num_nodes))
+    if job.training.batch_size is None:
+        draw_embedding(folder, title, _embedding(model, data), data.y, data.class_names, names)
+    else:
+        nodes = _some_nodes(data.num_nodes)
+        vectors = layerwise_of(data).embedding(cast(LayeredModel, model), nodes)
+        draw_embedding(folder, title, vectors, data.y[nodes], data.class_names, names)
+    _draw_attention(folder, data, model, title)
+
+
+def draw_curves(folder: RunFolder, title: str, results: list[NodeResult], *, measured: bool) -> None:
+    """Draw ``curves.png``, of training and, where it was ``measured``, validation."""
+    from gnnkit.plots import curves, save_figure
+
+    measured = measured or any(result.val_loss == result.val_loss for result in results)
     parts = ("train", "val") if measured else ("train",)
     panels = {score: [f"{part}_{score}" for part in parts] for score in ("loss", "accuracy")}
     selected = [result.test.epoch for result in results]
     figure = curves([result.history for result in results], panels, selected=selected, title=title)
     save_figure(figure, folder.path / "curves.png")
-    names = data.node_names if data.node_names and data.num_nodes <= _NAMED_POINTS else None
-    if names is None and data.num_nodes <= _NAMED_POINTS:
-        names = tuple(str(node) for node in range(data.num_nodes))
-    figure = embedding(
-        _embedding(model, data).numpy(),
-        data.y.numpy(),
-        class_names=data.class_names,
-        names=names,
-        title=f"{title}: node embeddings by true class",
-    )
+
+
+def draw_embedding(
+    folder: RunFolder,
+    title: str,
+    vectors: Tensor,
+    labels: Tensor,
+    class_names: tuple[str, ...] | None = None,
+    names: tuple[str, ...] | None = None,
+) -> None:
+    """Draw ``embedding.png``: nodes in the plane, by class."""
+    from gnnkit.plots import embedding, save_figure
+
+    title = f"{title}: node embeddings by true class"
+    figure = embedding(vectors.numpy(), labels.numpy(), class_names=class_names, names=names, title=title)
     save_figure(figure, folder.path / "embedding.png")
-    _draw_attention(folder, data, model, title)
 
 
 def _draw_attention(folder: RunFolder, data: NodeData, model: nn.Module, title: str) -> None:
@@ -70,6 +92,13 @@ def _draw_attention(folder: RunFolder, data: NodeData, model: nn.Module, title: 
         title=f"{title}: attention of the first layer",
     )
     save_figure(figure, folder.path / "attention.png")
+
+
+def _some_nodes(num_nodes: int) -> Tensor:
+    """The nodes drawn of what was trained in batches, and may be too large to draw: all, or some thousands."""
+    if num_nodes <= _DRAWN_NODES:
+        return torch.arange(num_nodes)
+    return torch.randint(num_nodes, (_DRAWN_NODES,), generator=torch.Generator().manual_seed(0)).unique()
 
 
 @torch.no_grad()
@@ -105,9 +134,20 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("test accuracy at the best validation accuracy", score("test_accuracy_at_best_val_accuracy")),
         ("test accuracy at the last epoch", score("test_accuracy_at_last_epoch")),
         ("runs", _count(summary)),
+        *_processes(summary),
         ("selected epoch", _range(summary["selected_epochs"])),
         ("seconds", f"{summary['seconds']:.1f}"),
     ]
+
+
+def _processes(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    shared: dict[str, Any] | None = summary.get("distributed")
+    if shared is None:
+        return []
+    line = f"{shared['processes']}, {shared['mode']}"
+    if "cut" in shared:
+        line += f": {100 * shared['cut']:.1f} % of the edges run between them ({shared['order']})"
+    return [("processes", line)]
 
 
 def _count(summary: dict[str, Any]) -> str:

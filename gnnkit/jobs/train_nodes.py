@@ -15,6 +15,7 @@ from gnnkit.data.node_data import NodeData
 from gnnkit.errors import RunError
 from gnnkit.jobs import node_report
 from gnnkit.jobs.node_job import DataSizes, NodeJob
+from gnnkit.jobs.stacked_runs import may_stack, train_stacked
 from gnnkit.jobs.trained import load, new_model
 from gnnkit.models.registry import resolve_options
 from gnnkit.runs import (
@@ -23,6 +24,7 @@ from gnnkit.runs import (
     Progress,
     ProgressMode,
     RunFolder,
+    check_settled,
     environment,
     environment_changes,
     report_progress,
@@ -102,7 +104,8 @@ def _train(job: NodeJob, data: NodeData, folder: RunFolder, jobs: int, progress:
     started = time.perf_counter()
     results = (_one_run if job.runs == 1 else _many_runs)(job, data, folder, jobs, progress)
     seconds = time.perf_counter() - started
-    summary = _summary(job, data, results, seconds)
+    seeds = [result.seed for result in results]
+    summary = summary_of(job, data.name, results, seconds, splits_of(job, data, seeds))
     node_report.draw(folder, job, data, load(folder.path).model, results)
     node_report.write(folder, job, summary)
     folder.write_summary(summary)  # last: it says that the job is done
@@ -125,9 +128,10 @@ def _many_runs(job: NodeJob, data: NodeData, folder: RunFolder, jobs: int, progr
             else:
                 bar.note(f"run {outcome.index} {outcome.status}: {outcome.error}")
 
+        if may_stack(job, data, folder.path):
+            train_stacked(job, data, folder.path, KIND)  # what follows finds every run finished
         outcomes = run_many(_seed_run, job.seeds, shared=(job, data, folder.path), jobs=jobs, on_done=tell)
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        raise Interrupted(f"stopped with {len(done)} of {job.runs} runs done; continue with --resume {folder.path}")
+    check_settled(outcomes, f"continue with --resume {folder.path}")
     results = [outcome.value for outcome in outcomes if outcome.value is not None]
     if not results:
         raise RunError(f"every run failed, the first with: {outcomes[0].error}")
@@ -150,7 +154,11 @@ def _fit(job: NodeJob, data: NodeData, seed: int, folder: RunFolder, bar: Progre
         raise Interrupted(f"{stopped} {folder.path}") from None
 
 
-def _summary(job: NodeJob, data: NodeData, results: list[NodeResult], seconds: float) -> dict[str, Any]:
+def summary_of(
+    job: NodeJob, name: str, results: list[NodeResult], seconds: float, splits: dict[str, Any]
+) -> dict[str, Any]:
+    """What ``summary.json`` says of runs on the data set ``name``, whose splits are those of `splits_of`."""
+
     def over_runs(values: list[float]) -> tuple[float, float]:
         if any(math.isnan(value) for value in values):
             return math.nan, math.nan
@@ -159,7 +167,7 @@ def _summary(job: NodeJob, data: NodeData, results: list[NodeResult], seconds: f
 
     content: dict[str, Any] = {
         "kind": KIND,
-        "dataset": data.name,
+        "dataset": name,
         "model": job.model,
         "runs": len(results),
         "failed_runs": job.runs - len(results),
@@ -175,7 +183,7 @@ def _summary(job: NodeJob, data: NodeData, results: list[NodeResult], seconds: f
         content[f"{name}_mean"], content[f"{name}_std"] = over_runs(values)
     content["selected_epochs"] = [result.test.epoch for result in results]
     content["seeds"] = [result.seed for result in results]
-    content |= _splits(job, data, content["seeds"])
+    content |= splits
     content["per_run"] = scores
     content["confusion"] = results[0].test.confusion
     content["seconds"] = seconds
@@ -184,7 +192,7 @@ def _summary(job: NodeJob, data: NodeData, results: list[NodeResult], seconds: f
     return content
 
 
-def _splits(job: NodeJob, data: NodeData, seeds: list[int]) -> dict[str, Any]:
+def splits_of(job: NodeJob, data: NodeData, seeds: list[int]) -> dict[str, Any]:
     """A fingerprint of every run's labels and split, and the sizes: what a fair comparison must know."""
     used = [job.source.split_for(data, seed) for seed in seeds]
     sizes = {f"num_{part}": int(getattr(used[0], f"{part}_mask").sum()) for part in ("train", "val", "test")}

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
+from gnnkit.errors import RunError
 from gnnkit.runs import worker
-from gnnkit.runs.interrupt import StopRequest, catch_interrupt
+from gnnkit.runs.interrupt import Interrupted, StopRequest, catch_interrupt
 
 WorkT = TypeVar("WorkT")
 SharedT = TypeVar("SharedT")
@@ -34,6 +35,8 @@ class Outcome(Generic[ResultT]):
         value: What the function returned, if it did.
         error: One line, ``"ValueError: ..."``; empty when done.
         trace: The traceback, where there is one.
+        transient: Whether the machine failed rather than the job, by a full disk, want of memory or a killed
+            process: the same job may succeed another time.
         seconds: Wall time of the job.
     """
 
@@ -42,6 +45,7 @@ class Outcome(Generic[ResultT]):
     value: ResultT | None = None
     error: str = ""
     trace: str = ""
+    transient: bool = False
     seconds: float = 0.0
 
     @property
@@ -91,6 +95,32 @@ def run_many(
         ) from error
     with catch_interrupt() as stop:
         return _Crew(task, items, on_done, on_progress).run(min(jobs, len(work)), stop)
+
+
+def run_apart(function: Callable[[SharedT, WorkT], ResultT], item: WorkT, *, shared: SharedT) -> Outcome[ResultT]:
+    """``function(shared, item)`` in a spawned process, whose memory ends with it.
+
+    Ctrl-C, and how the call goes wrong, as for `run_many`.
+    """
+    with catch_interrupt() as stop:
+        return _Crew(pickle.dumps((function, shared)), [pickle.dumps(item)], None, None).run(1, stop)[0]
+
+
+def check_settled(outcomes: Sequence[Outcome[Any]], how_to_go_on: str) -> None:
+    """See that every run ended by itself, well or not, so that what they came to is the same another time.
+
+    Raises:
+        Interrupted: If some were stopped by ctrl-C, or not begun.
+        RunError: If the machine failed some; summing up without them would give them up for good.
+    """
+    done = sum(outcome.ok for outcome in outcomes)
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        raise Interrupted(f"stopped with {done} of {len(outcomes)} runs done; {how_to_go_on}")
+    if failed := [outcome for outcome in outcomes if outcome.transient]:
+        raise RunError(
+            f"{len(failed)} of {len(outcomes)} runs failed, the first with: {failed[0].error}; "
+            f"{done} are done: {how_to_go_on}"
+        )
 
 
 def _one_after_another(
@@ -187,7 +217,7 @@ class _Crew:
         self._members.remove(member)
         how = member.cause_of_death()
         status: Literal["failed", "interrupted"] = "interrupted" if self._stopping else "failed"
-        self._settle(member, Outcome(member.index, status, error=how, seconds=member.seconds()))
+        self._settle(member, Outcome(member.index, status, error=how, transient=True, seconds=member.seconds()))
         self._hire()
 
     def _settle(self, member: worker.Member, outcome: Outcome[Any]) -> None:
