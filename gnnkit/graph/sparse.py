@@ -310,7 +310,31 @@ class _Product(torch.autograd.Function):
             columns = x.movedim(x_dim, -1)
             product = sparse_product(values, columns.flatten(1), *structure, symmetric=symmetric)
             return product.view(product.size(0), *columns.shape[1:]), 2
+        if values_dim is not None and all(dim is None for dim in other_dims):
+            return _block_diagonal(info.batch_size, values_dim, x_dim, *args), 0
         return _looped(info.batch_size, in_dims[:-1], args[:-1], sparse_product), 0
+
+
+def _block_diagonal(
+    size: int,
+    values_dim: int,
+    x_dim: int | None,
+    values: Tensor,
+    x: Tensor,
+    crow: Tensor,
+    col: Tensor,
+    *others: Any,
+) -> Tensor:
+    """Products of one pattern with mapped values, and mapped features or not, as one product of the blocks' diagonal.
+
+    The transpose of the blocks is not among the arguments; the backward finds it.
+    """
+    blocks = torch.arange(size, device=crow.device, dtype=crow.dtype).unsqueeze(1)
+    rows = torch.cat([crow[:1], (crow[1:] + blocks * col.numel()).flatten()])
+    features = x.expand(size, *x.shape) if x_dim is None else x.movedim(x_dim, 0)
+    cols = (col + blocks * features.size(1)).flatten()
+    product = sparse_product(values.movedim(values_dim, 0).flatten(), features.flatten(0, 1), rows, cols)
+    return torch.unflatten(product, 0, (size, -1))
 
 
 def _inverse(order: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.graph.pattern import is_transformed
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.row_draws import RowDraws, active_draws
 
@@ -54,7 +53,7 @@ def dropout(x: Features, p: float, training: bool = True) -> Features:
         return _dropped_by_row(x, p, draws)
     if isinstance(x, SparseMatrix):
         return cast(Features, x.with_values(dropout(x.values, p)))
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_transformed(x):
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         # One fused kernel there; and neither the compiler nor vmap knows random_ of a range.
         return cast(Features, functional.dropout(x, p))
     return cast(Features, x * keep_mask(x, p))
@@ -92,6 +91,8 @@ def kept(shape: Sequence[int], p: float, device: torch.device) -> Tensor:
     dropped_lanes = round(p * _LANES)
     if dropped_lanes == _LANES:  # no 16-bit number lies above all of them
         return torch.zeros(tuple(shape), dtype=torch.bool, device=device)
+    if torch._C._are_functorch_transforms_active():  # vmap knows no random_ of a range; it does know rand
+        return torch.rand(tuple(shape), device=device) < keep_probability(p)
     size = math.prod(shape)
     words = torch.empty((size + 3) // 4, dtype=torch.int64, device=device)
     # The full range: random_() alone never sets the sign bit, a quarter of whose lanes would be biased.
