@@ -73,6 +73,15 @@ def train(
             "--prune/--no-prune", rich_help_panel=_TRAINING, help="Compute only what the loss depends on; same numbers."
         ),
     ] = True,
+    batch_size: Annotated[
+        int | None,
+        _option("Training nodes per step, with sampled neighbours; all at once if omitted.", _TRAINING, min=1),
+    ] = None,
+    fanout: Annotated[
+        str | None,
+        _option("Neighbours sampled per node, by layer from the last: 10,10; -1 for all.", _TRAINING, metavar="K,K"),
+    ] = None,
+    workers: Annotated[int | None, _option("Processes that prepare batches.", _TRAINING, min=0)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first run.", rich_help_panel=_TRAINING, min=0)] = 0,
     runs: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.", rich_help_panel=_TRAINING, min=1)] = 1,
     jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=_TRAINING, min=1)] = 1,
@@ -120,6 +129,9 @@ def train(
             "prune": prune,
             "seed": seed,
             "device": device,
+            "batch_size": batch_size,
+            "fanout": None if fanout is None else _fanout(fanout),
+            "workers": workers,
         }
         job = _job(source, model, options, training, runs, threads)
         summary = run_node_job(job, out, jobs=jobs, progress=progress)
@@ -130,6 +142,13 @@ def train(
     show_rows(rows(summary.content))
     pictures = ", ".join(map(str, pictures_of(summary.folder)))
     show_rows([("run folder", printable(summary.folder)), ("pictures", printable(pictures))])
+
+
+def _fanout(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise BadUsageError(f"--fanout takes whole numbers with commas between, such as 10,10; got {text!r}") from None
 
 
 def _source(
@@ -187,11 +206,12 @@ def _job(
         chosen = resolve_options(model, ModelOptions(**options), source.dataset)
         given = {name: value for name, value in training.items() if value is not None}
         config = TrainConfig(**{**recipe_of(model).training_for(source.dataset), **given})
+        job = NodeJob(source, model, chosen, config, runs, threads or torch.get_num_threads())
     except (ValueError, RuntimeError) as error:
         raise BadUsageError(str(error).splitlines()[0]) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadUsageError(f"--device {device}: torch sees no CUDA device here; leave the option out to use the CPU")
-    return NodeJob(source, model, chosen, config, runs, threads or torch.get_num_threads())
+    return job
 
 
 def _settings_given(context: typer.Context) -> list[str]:

@@ -145,7 +145,8 @@ class BlockLoader(_SeededLoader):
         sampler = BlockSampler(data.adjacency, num_neighbors, replace=replace, backend=backend)
         nodes = _input_nodes(input_nodes, data.num_nodes)
         order = SeedOrder(nodes.size, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed)
-        super().__init__(_BlockBatches(sampler, _plain(data.x), data.y, nodes, seed), order, num_workers)
+        self.block_sampler, self.features = sampler, plain_features(data.x)
+        super().__init__(_BlockBatches(sampler, self.features, data.y, nodes, seed), order, num_workers)
 
 
 @dataclass
@@ -236,7 +237,7 @@ class _Store:
 
     @classmethod
     def of_node_data(cls, data: NodeData) -> _Store:
-        of_nodes = {"x": _plain(data.x), "y": data.y} | {mask: getattr(data, mask) for mask in _MASKS}
+        of_nodes = {"x": plain_features(data.x), "y": data.y} | {mask: getattr(data, mask) for mask in _MASKS}
         return cls(EnteringRows.of_graph(data.adjacency), of_nodes, {}, {})
 
     @classmethod
@@ -312,8 +313,12 @@ def _input_nodes(nodes: Tensor | Sequence[int] | None, num_nodes: int) -> IntArr
     return found
 
 
-def _plain(x: Any) -> Tensor | SparseMatrix:
-    """Features in the form of which rows are taken."""
+def plain_features(x: Any) -> Tensor | SparseMatrix:
+    """Features in the form of which rows are taken.
+
+    Raises:
+        TypeError: If they are sequences.
+    """
     if not isinstance(x, Tensor):
         raise TypeError(f"mini-batches take a row of features per node, got {type(x).__name__}")
     return x if x.layout == torch.strided else SparseMatrix.from_tensor(x)

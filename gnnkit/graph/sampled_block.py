@@ -198,6 +198,13 @@ class BlockSampler:
         made = partial(BlockSampler, replace=sampler.replace, backend=sampler.backend)
         return made, (self.graph, sampler.fanouts)
 
+    def with_fanouts(self, fanouts: Sequence[int]) -> BlockSampler:
+        """A sampler of the same graph, without replacement, that shares what was found of it."""
+        other = object.__new__(BlockSampler)
+        other.__dict__ |= self.__dict__
+        other.sampler = NeighborSampler(self.rows, fanouts, backend=self.sampler.backend)
+        return other
+
     def blocks(self, seeds: IntArray, key: Sequence[int]) -> list[SampledBlock]:
         """One block per layer, the first layer's first; the last one's targets are the seeds.
 

@@ -98,7 +98,8 @@ def _some_nodes(num_nodes: int) -> Tensor:
     """The nodes drawn of what was trained in batches, and may be too large to draw: all, or some thousands."""
     if num_nodes <= _DRAWN_NODES:
         return torch.arange(num_nodes)
-    return torch.randint(num_nodes, (_DRAWN_NODES,), generator=torch.Generator().manual_seed(0)).unique()
+    drawn: Tensor = torch.randint(num_nodes, (_DRAWN_NODES,), generator=torch.Generator().manual_seed(0))
+    return torch.sort(drawn).values
 
 
 @torch.no_grad()

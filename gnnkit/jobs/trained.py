@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from gnnkit.errors import FileFormatError, RunError
 from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import build_model
 from gnnkit.runs import RunFolder
+from gnnkit.training.layerwise import LayeredModel
+from gnnkit.training.minibatch import layerwise_of
 from gnnkit.training.view import features_of
 
 # By kind of run. Imported when asked for: a node classifier needs no text model, nor the reverse.
@@ -75,7 +77,10 @@ class TrainedNodes:
                 f"this model was trained on {expected} features per node, got {data.num_features}; "
                 "give the new graph's nodes the same features"
             )
-        logits = self.model(features_of(data), data.adjacency)
+        if self.job.training.batch_size is None:
+            logits = self.model(features_of(data), data.adjacency)
+        else:  # what was trained in batches may be larger than memory
+            logits = layerwise_of(data).logits(cast(LayeredModel, self.model), torch.arange(data.num_nodes))
         probabilities = torch.softmax(logits, dim=-1)
         return Prediction(probabilities.argmax(dim=-1), probabilities)
 

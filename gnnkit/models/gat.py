@@ -19,6 +19,7 @@ from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models.stack import graphs_per_layer
 from gnnkit.nn.dropout import checked_probability, dropout
 from gnnkit.nn.gat import GATConv
+from gnnkit.nn.inputs import as_features
 
 
 class GAT(nn.Module):
@@ -41,6 +42,7 @@ class GAT(nn.Module):
     """
 
     takes_blocks: ClassVar[bool] = True
+    reads_initial: ClassVar[bool] = False  # whether a layer looks at what `enter` gave
 
     def __init__(
         self,
@@ -91,12 +93,32 @@ class GAT(nn.Module):
     ) -> list[Tensor]:
         """What comes out of every layer, after ELU for all but the last."""
         graphs = graphs_per_layer(edge_index, self.num_layers)
+        hidden = initial = self.enter(x)
         outputs: list[Tensor] = []
-        for layer, (conv, graph) in enumerate(zip(self._convs(), graphs, strict=True)):
-            out: Tensor = conv(dropout(x, self.dropout, self.training), graph, edge_attr)
-            x = out if layer == self.num_layers - 1 else functional.elu(out)
-            outputs.append(x)
+        for layer, graph in enumerate(graphs):
+            hidden = self.layer(layer, hidden, initial, graph, edge_attr)
+            outputs.append(hidden)
         return outputs
+
+    def enter(self, x: Tensor | SparseMatrix) -> Tensor | SparseMatrix:
+        """What the first layer is given of a node's features: they themselves."""
+        return as_features(x, self.in_channels)
+
+    def layer(
+        self,
+        layer: int,
+        hidden: Tensor | SparseMatrix,
+        initial: Tensor | SparseMatrix,
+        graph: Adjacency | Part | Block | Tensor,
+        edge_attr: Tensor | None = None,
+    ) -> Tensor:
+        """What comes out of one layer; ``initial`` is what `enter` gave, which no layer of this model looks at."""
+        out: Tensor = self._convs()[layer](dropout(hidden, self.dropout, self.training), graph, edge_attr)
+        return out if layer == self.num_layers - 1 else functional.elu(out)
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """The logits of what the last layer gave: it itself."""
+        return hidden
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for the optimiser: all weights decay, biases do not, as in the paper's code."""

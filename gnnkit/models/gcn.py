@@ -37,6 +37,7 @@ class GCN(nn.Module):
     """
 
     takes_blocks: ClassVar[bool] = True
+    reads_initial: ClassVar[bool] = False  # whether a layer looks at what `enter` gave
 
     def __init__(
         self,
@@ -80,13 +81,32 @@ class GCN(nn.Module):
     ) -> list[Tensor]:
         """What comes out of every layer, after ReLU for all but the last."""
         graphs = graphs_per_layer(edge_index, self.num_layers)
-        x = as_features(x, self.in_channels)  # sparse tensors in the form that dropout draws few numbers for
+        hidden = initial = self.enter(x)
         outputs: list[Tensor] = []
-        for layer, (conv, graph) in enumerate(zip(self._convs(), graphs, strict=True)):
-            out: Tensor = conv(dropout(x, self.dropout, self.training), graph, edge_weight)
-            x = out if layer == self.num_layers - 1 else out.relu()
-            outputs.append(x)
+        for layer, graph in enumerate(graphs):
+            hidden = self.layer(layer, hidden, initial, graph, edge_weight)
+            outputs.append(hidden)
         return outputs
+
+    def enter(self, x: Tensor | SparseMatrix) -> Tensor | SparseMatrix:
+        """What the first layer is given of a node's features: they themselves."""
+        return as_features(x, self.in_channels)  # sparse tensors in the form that dropout draws few numbers for
+
+    def layer(
+        self,
+        layer: int,
+        hidden: Tensor | SparseMatrix,
+        initial: Tensor | SparseMatrix,
+        graph: Adjacency | Part | Block | Tensor,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
+        """What comes out of one layer; ``initial`` is what `enter` gave, which no layer of this model looks at."""
+        out: Tensor = self._convs()[layer](dropout(hidden, self.dropout, self.training), graph, edge_weight)
+        return out if layer == self.num_layers - 1 else out.relu()
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """The logits of what the last layer gave: it itself."""
+        return hidden
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for the optimiser: the first layer decays, as in the paper's experiments."""

@@ -41,6 +41,7 @@ class GCNII(nn.Module):
     """
 
     takes_blocks: ClassVar[bool] = True
+    reads_initial: ClassVar[bool] = True  # whether a layer looks at what `enter` gave
 
     def __init__(
         self,
@@ -95,15 +96,36 @@ class GCNII(nn.Module):
     ) -> list[Tensor]:
         """What comes out of every layer, after ReLU for all but the last: first linear, convolutions, last linear."""
         graphs = graphs_per_layer(edge_index, self.num_layers)
-        x = dropout(as_features(x, self.in_channels), self.dropout, self.training)
-        initial = (transform(x, self.lin_in.weight) + self.lin_in.bias).relu()
-        hidden, outputs = initial, [initial]
-        for conv, graph in zip(self._convs(), graphs, strict=True):
+        hidden = initial = self.enter(x)
+        outputs = [initial]
+        for layer, graph in enumerate(graphs):
             # With blocks the rows dwindle; the first of `initial` are always those of the targets.
-            hidden = conv(dropout(hidden, self.dropout, self.training), initial, graph, edge_weight).relu()
+            hidden = self.layer(layer, hidden, initial, graph, edge_weight)
             outputs.append(hidden)
-        outputs.append(self.lin_out(dropout(hidden, self.dropout, self.training)))
+        outputs.append(self.leave(hidden))
         return outputs
+
+    def enter(self, x: Tensor | SparseMatrix) -> Tensor:
+        """What the first convolution is given of a node's features: the first linear layer's rows."""
+        x = dropout(as_features(x, self.in_channels), self.dropout, self.training)
+        return (transform(x, self.lin_in.weight) + self.lin_in.bias).relu()
+
+    def layer(
+        self,
+        layer: int,
+        hidden: Tensor,
+        initial: Tensor,
+        graph: Adjacency | Part | Block | Tensor,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
+        """What comes out of one convolution; ``initial`` is what `enter` gave for the rows that come out, and more."""
+        out: Tensor = self._convs()[layer](dropout(hidden, self.dropout, self.training), initial, graph, edge_weight)
+        return out.relu()
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """The logits of what the last convolution gave: the last linear layer."""
+        out: Tensor = self.lin_out(dropout(hidden, self.dropout, self.training))
+        return out
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for the optimiser: the linear layers decay, the convolutions ``conv_decay`` times as much."""

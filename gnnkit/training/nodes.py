@@ -8,17 +8,20 @@ the lowest validation loss, the earlier on ties; test labels are read once, afte
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gnnkit.data.node_data import NodeData
-from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
+from gnnkit.graph.sampling import checked_fanouts
+from gnnkit.runs import Interrupted, RunFolder, StopRequest, catch_interrupt, seed_everything
 from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
+from gnnkit.training.minibatch import MiniBatches
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
-from gnnkit.training.view import Features, View, features_of, view_of
+from gnnkit.training.view import View, features_of, view_of
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -36,6 +39,9 @@ class TrainConfig:
         eval_every: Epochs between evaluations.
         prune: Compute only what the loss depends on; the same numbers, sooner.
         device: ``"cpu"`` or ``"cuda"``.
+        batch_size: Training nodes per step, with sampled neighbours; all at once, exactly, where None.
+        fanout: Neighbours sampled per node, by layer from the last to the first, -1 for all; ten each where None.
+        workers: Processes that prepare batches; the bits do not depend on it.
     """
 
     epochs: int = 200
@@ -46,9 +52,12 @@ class TrainConfig:
     eval_every: int = 1
     prune: bool = True
     device: str = "cpu"
+    batch_size: int | None = None
+    fanout: tuple[int, ...] | None = None
+    workers: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("eval_every", 1), ("patience", 1)):
+        for name, least in (("epochs", 1), ("eval_every", 1), ("patience", 1), ("batch_size", 1), ("workers", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be {least} or more, got {value}")
@@ -56,6 +65,10 @@ class TrainConfig:
             raise ValueError(f"lr must be a positive number, got {self.lr}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
+        if self.fanout is not None:
+            checked_fanouts(self.fanout)
+        if self.batch_size is None and (self.fanout is not None or self.workers):
+            raise ValueError("fanout and workers are for mini-batches; give a batch_size too")
 
 
 @dataclass(frozen=True)
@@ -129,21 +142,16 @@ def fit(
     if callable(reset):
         reset()
     model.to(config.device)
-    data = data.to(config.device)
-    features = features_of(data)
-    model.train()
-    train = view_of(model, data, features, data.train_mask, prune=config.prune)
-    model.eval()  # a norm over all nodes can be pruned when scoring only
-    val = view_of(model, data, features, data.val_mask, prune=config.prune) if bool(data.val_mask.any()) else None
+    passes = _passes(model, data, config)
     optimizer = _adam(model, config)
     session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
     with catch_interrupt() as stop:
         while session.step < config.epochs and not _out_of_patience(session, config):
-            row = _train_step(model, train, optimizer)
-            session.check_finite(row["train_loss"])
             epoch = session.step + 1
-            if val is not None and (epoch % config.eval_every == 0 or epoch == config.epochs):
-                row |= _scored(model, val)
+            row = passes.train_epoch(model, optimizer, epoch, stop=stop, tell=_teller(progress, epoch))
+            session.check_finite(row["train_loss"])
+            if epoch % config.eval_every == 0 or epoch == config.epochs:
+                row |= passes.score(model)
             session.record(row)
             session.keep_lowest("val_loss", row.get("val_loss", math.nan))
             session.keep_highest("val_accuracy", row.get("val_accuracy", math.nan))
@@ -157,7 +165,7 @@ def fit(
         if name not in session.best:  # without validation nodes the last epoch is the selected one
             session.keep(name, math.nan)
     session.save()
-    return _result(model, data, features, session, config)
+    return _result(model, data, passes, session, config)
 
 
 def _out_of_patience(session: Session, config: TrainConfig) -> bool:
@@ -166,21 +174,83 @@ def _out_of_patience(session: Session, config: TrainConfig) -> bool:
     return session.step - session.best["val_loss"].step >= config.patience * config.eval_every
 
 
-def _train_step(model: nn.Module, view: View, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    model.train()
-    optimizer.zero_grad()
-    logits = view.logits(model)
-    loss = cross_entropy(logits, view.labels)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return {"train_loss": loss.item(), "train_accuracy": accuracy(logits, view.labels)}
+def _passes(model: nn.Module, data: NodeData, config: TrainConfig) -> FullGraph | MiniBatches:
+    if config.batch_size is None:
+        return FullGraph(model, data.to(config.device), prune=config.prune)
+    return MiniBatches(
+        model,
+        data,
+        batch_size=config.batch_size,
+        fanout=config.fanout,
+        seed=config.seed,
+        workers=config.workers,
+        device=config.device,
+    )
 
 
-@torch.no_grad()
-def _scored(model: nn.Module, view: View) -> dict[str, float]:
-    model.eval()
-    logits = view.logits(model)
-    return {"val_loss": float(cross_entropy(logits, view.labels)), "val_accuracy": accuracy(logits, view.labels)}
+def _teller(progress: ProgressSink | None, epoch: int) -> Callable[[int, int], None] | None:
+    """Says which batch of the epoch is done, where anyone listens."""
+    if progress is None:
+        return None
+    return lambda batch, batches: progress.update(epoch - 1, batch=f"{batch}/{batches}")
+
+
+class FullGraph:
+    """A model's passes over all training nodes at once, and its scores: exact, on the least of the graph.
+
+    Args:
+        model: What is trained.
+        data: On the model's device.
+        prune: Compute only what the result depends on.
+    """
+
+    def __init__(self, model: nn.Module, data: NodeData, *, prune: bool) -> None:
+        self.data, self.prune, self.features = data, prune, features_of(data)
+        model.train()
+        self.train = self._view(model, data.train_mask)
+        model.eval()  # a norm over all nodes can be pruned when scoring only
+        self.val = self._view(model, data.val_mask) if bool(data.val_mask.any()) else None
+        self._asked: tuple[Tensor, View] | None = None
+
+    def _view(self, model: nn.Module, mask: Tensor) -> View:
+        return view_of(model, self.data, self.features, mask, prune=self.prune)
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epoch: int,
+        *,
+        stop: StopRequest | None = None,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> dict[str, float]:
+        """One step; an epoch is one, so there is nothing to stop or tell within it."""
+        model.train()
+        optimizer.zero_grad()
+        logits = self.train.logits(model)
+        loss = cross_entropy(logits, self.train.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return {"train_loss": loss.item(), "train_accuracy": accuracy(logits, self.train.labels)}
+
+    @torch.no_grad()
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Loss and accuracy on the validation nodes; nothing where there are none."""
+        if self.val is None:
+            return {}
+        model.eval()
+        logits, labels = self.val.logits(model), self.val.labels
+        return {"val_loss": float(cross_entropy(logits, labels)), "val_accuracy": accuracy(logits, labels)}
+
+    @torch.no_grad()
+    def logits(self, model: nn.Module, nodes: Tensor) -> Tensor:
+        """The model's output at ``nodes``, ascending; what is found of them serves the next call on them."""
+        model.eval()
+        if self._asked is None or self._asked[0] is not nodes:
+            mask = torch.zeros_like(self.data.test_mask)
+            mask[nodes] = True
+            self._asked = nodes, self._view(model, mask)
+        return self._asked[1].logits(model)
 
 
 def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -191,15 +261,17 @@ def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def _result(model: nn.Module, data: NodeData, features: Features, session: Session, config: TrainConfig) -> NodeResult:
-    model.eval()
-    test = view_of(model, data, features, data.test_mask, prune=config.prune)
+def _result(
+    model: nn.Module, data: NodeData, passes: FullGraph | MiniBatches, session: Session, config: TrainConfig
+) -> NodeResult:
+    nodes = torch.nonzero(data.test_mask).view(-1)
+    labels = data.y[nodes].cpu()
 
     def scores(best: Best) -> Scores:
         model.load_state_dict(best.weights)
-        predicted = test.logits(model).argmax(dim=-1)
-        confusion = confusion_matrix(predicted, test.labels, data.num_classes)
-        count = test.labels.numel()
+        predicted = passes.logits(model, nodes).argmax(dim=-1).cpu()
+        confusion = confusion_matrix(predicted, labels, data.num_classes)
+        count = labels.numel()
         share = int(confusion.diagonal().sum()) / count if count else math.nan
         return Scores(best.step, share, macro_f1(confusion), confusion.tolist())
 
