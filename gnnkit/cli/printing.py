@@ -2,10 +2,12 @@
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any, Literal
 
 import typer
 
+from gnnkit.distributed.launch import process_number
 from gnnkit.storage.json_files import strict
 from gnnkit.storage.text import printable
 
@@ -54,8 +56,11 @@ def detail(message: object) -> None:
 
 
 def complain(message: object) -> None:
-    """Print an error, in one line."""
-    typer.echo(f"gnnkit: {printable(' '.join(str(message).splitlines()))}", err=True)
+    """Print an error, in one line; the exit code says it too, should nobody be able to read this."""
+    with suppress(OSError):
+        process = process_number()  # one of several that torchrun started, perhaps
+        program = f"gnnkit, process {process}" if process else "gnnkit"
+        typer.echo(f"{program}: {printable(' '.join(str(message).splitlines()))}", err=True)
 
 
 def write_any_character() -> None:

@@ -8,10 +8,12 @@ import typer
 from gnnkit.cli.command import BadUsageError, JsonOption, command
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
+from gnnkit.cli.torchrun import one_voice
+from gnnkit.distributed.launch import under_torchrun
 from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
-    from gnnkit.jobs import DataSource, NodeJob
+    from gnnkit.jobs import DataSource, NodeJob, NodeSummary
 
 _DATA, _MODEL, _TRAINING = "Data", "Model", "Training"
 
@@ -21,6 +23,7 @@ def _option(text: str, panel: str, **settings: Any) -> Any:
 
 
 @command
+@one_voice()
 def train(
     context: typer.Context,
     dataset: Annotated[
@@ -87,6 +90,10 @@ def train(
     jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=_TRAINING, min=1)] = 1,
     threads: Annotated[int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.", rich_help_panel=_TRAINING)] = "cpu",
+    distributed: Annotated[
+        Literal["partition", "minibatch"] | None,
+        _option("Under torchrun: what processes share, the graph (the default there) or every batch.", _TRAINING),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run folder; a fresh one in runs/ if omitted.")
     ] = None,
@@ -96,7 +103,6 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a node classifier; report test accuracy at the epoch of lowest validation loss."""
-    from gnnkit.jobs import resume_node_job, run_node_job
     from gnnkit.jobs.node_report import pictures_of, rows
 
     progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
@@ -104,7 +110,7 @@ def train(
         given = _settings_given(context)
         if given:
             raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(given)}")
-        summary = resume_node_job(resume, jobs=jobs, progress=progress, warn=note)
+        summary = _resume(resume, jobs, progress)
     else:
         source = _source(dataset, edges, features, labels, nodes, directed, data_root, split, split_seed)
         options = {
@@ -133,8 +139,10 @@ def train(
             "fanout": None if fanout is None else _fanout(fanout),
             "workers": workers,
         }
-        job = _job(source, model, options, training, runs, threads)
-        summary = run_node_job(job, out, jobs=jobs, progress=progress)
+        job = _job(source, model, options, training, runs, threads, distributed)
+        summary = _run(job, out, jobs, progress)
+    if summary is None:
+        return  # the first process reports
     if json:
         show_json({**summary.content, "folder": str(summary.folder)})
         return
@@ -192,6 +200,7 @@ def _job(
     training: dict[str, Any],
     runs: int,
     threads: int | None,
+    distributed: Literal["partition", "minibatch"] | None,
 ) -> "NodeJob":
     import torch
 
@@ -206,12 +215,53 @@ def _job(
         chosen = resolve_options(model, ModelOptions(**options), source.dataset)
         given = {name: value for name, value in training.items() if value is not None}
         config = TrainConfig(**{**recipe_of(model).training_for(source.dataset), **given})
-        job = NodeJob(source, model, chosen, config, runs, threads or torch.get_num_threads())
+        job = NodeJob(
+            source,
+            model,
+            chosen,
+            config,
+            runs,
+            threads or torch.get_num_threads(),
+            distributed=_shared_how(distributed),
+        )
     except (ValueError, RuntimeError) as error:
         raise BadUsageError(str(error).splitlines()[0]) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadUsageError(f"--device {device}: torch sees no CUDA device here; leave the option out to use the CPU")
     return job
+
+
+def _shared_how(
+    distributed: Literal["partition", "minibatch"] | None,
+) -> Literal["partition", "minibatch"] | None:
+    if under_torchrun():
+        return distributed or "partition"
+    if distributed is not None:
+        raise BadUsageError(
+            f"--distributed {distributed} is for several processes: start them with "
+            "torchrun --nproc-per-node 2 -m gnnkit train, and the same options"
+        )
+    return None
+
+
+def _run(job: "NodeJob", out: Path | None, jobs: int, progress: Literal["auto", "quiet"]) -> "NodeSummary | None":
+    if job.distributed is None:
+        from gnnkit.jobs import run_node_job
+
+        return run_node_job(job, out, jobs=jobs, progress=progress)
+    from gnnkit.jobs.train_distributed import run_distributed_job
+
+    return run_distributed_job(job, out, progress=progress)
+
+
+def _resume(path: Path, jobs: int, progress: Literal["auto", "quiet"]) -> "NodeSummary | None":
+    if not under_torchrun():
+        from gnnkit.jobs import resume_node_job
+
+        return resume_node_job(path, jobs=jobs, progress=progress, warn=note)
+    from gnnkit.jobs.train_distributed import resume_distributed_job
+
+    return resume_distributed_job(path, progress=progress, warn=note)
 
 
 def _settings_given(context: typer.Context) -> list[str]:

@@ -7,7 +7,7 @@ GPUs. Tests run several ranks as threads of one process, with a `Group` of their
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol, TypeVar
@@ -15,12 +15,11 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
+from gnnkit.distributed.launch import under_torchrun
 from gnnkit.errors import RunError
 
 Result = TypeVar("Result")
 
-# Set by torchrun in every process it starts.
-_ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # A rank may wait this long for the others, as when the first one orders a large graph. It is no way to
 # notice a dead process: its connections close, and torchrun ends the rest.
 _TIMEOUT = timedelta(hours=12)
@@ -97,17 +96,6 @@ class TorchGroup:
             if buffer.numel():
                 distributed.broadcast(buffer, 0)
         return buffer.cpu().numpy().tobytes()
-
-
-def under_torchrun(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun started this process."""
-    return all(name in environment for name in _ENVIRONMENT)
-
-
-def restarts(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """How often torchrun has started the processes of this job anew, and how often it may."""
-    count, most = (environment.get(f"TORCHELASTIC_{name}", "0") for name in ("RESTART_COUNT", "MAX_RESTARTS"))
-    return int(count), int(most)
 
 
 @contextmanager

@@ -127,6 +127,14 @@ class NodeJob:
             raise ValueError(f"fanout needs one number per layer, {layers}, got {','.join(map(str, fanout))}")
         if self.distributed is not None and self.runs > 1:
             raise ValueError(f"several processes share one run, got runs={self.runs}; start torchrun once per seed")
+        batches = self.training.batch_size is not None
+        if self.distributed == "minibatch" and not batches:
+            raise ValueError("distributed='minibatch' shares the nodes of every batch: give a batch_size")
+        if self.distributed == "partition" and batches:
+            raise ValueError(
+                f"distributed='partition' trains on the whole graph, got batch_size={self.training.batch_size}; "
+                "leave it out, or choose distributed='minibatch'"
+            )
 
     @property
     def seeds(self) -> list[int]:

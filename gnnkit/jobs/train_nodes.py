@@ -88,6 +88,12 @@ def resume_node_job(
         if folder.kind != KIND:
             raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
         job = folder.read_config(NodeJob)
+        if job.distributed is not None:
+            processes = folder.environment.get("processes", 2)
+            raise RunError(
+                f"{folder.path} is a run of several processes; continue it with "
+                f"torchrun --nproc-per-node {processes} -m gnnkit train --resume {folder.path}"
+            )
         done = folder.read_summary()
         if done is not None:
             return NodeSummary(folder.path, done)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -174,3 +175,29 @@ def _summed(group: Group, logits: Tensor, numbers: Sequence[Tensor | float]) -> 
     total = torch.stack([torch.as_tensor(each, dtype=torch.float64, device=logits.device) for each in numbers])
     group.sum_(total)
     return [float(each) for each in total]
+
+
+class Sampled(NamedTuple):
+    """Nodes to look at, with what the last layer but one gives for them; ascending ids."""
+
+    nodes: Tensor
+    vectors: Tensor
+    labels: Tensor
+
+
+@torch.no_grad()
+def sample_hidden(model: nn.Module, data: LocalData, group: Group, most: int = 10_000) -> Sampled:
+    """Some nodes' last hidden rows, evenly spread over the graph: all in the first process, none in the others."""
+    model.eval()
+    outputs = model.layers(data.x, data.graph)  # type: ignore[operator]
+    hidden: Tensor = outputs[-2] if len(outputs) > 1 else outputs[-1]
+    own = data.nodes[: data.graph.num_nodes]
+    rows = torch.nonzero(own % -(-data.record.num_nodes // most) == 0).view(-1)
+    counts = torch.zeros(group.size, dtype=torch.int64, device=own.device)
+    counts[group.rank] = rows.numel()
+    group.sum_(counts)
+    send = [rows.numel(), *[0] * (group.size - 1)]
+    receive = counts.tolist() if group.rank == 0 else [0] * group.size
+    nodes, vectors, labels = (group.exchange(each[rows], send, receive).cpu() for each in (own, hidden, data.y))
+    order = nodes.argsort()
+    return Sampled(nodes[order], vectors[order], labels[order])
