@@ -100,7 +100,8 @@ def arcs_along(edges: DataFrame, direction: Direction, *, by: str) -> DataFrame:
         raise ValueError(f"direction must be 'out', 'in' or 'both', got {direction!r}")
     walked = forth if direction == "out" else back if direction == "in" else forth.union(back)
     partitions = int(edges.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
-    return walked.repartition(partitions, by).persist(StorageLevel.MEMORY_AND_DISK)
+    # Sorted as a merge join wants them, so that no hop has to sort every edge again.
+    return walked.repartition(partitions, by).sortWithinPartitions(by).persist(StorageLevel.MEMORY_AND_DISK)
 
 
 def every_end(edges: DataFrame, nodes: DataFrame | None = None) -> DataFrame:

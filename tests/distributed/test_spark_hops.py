@@ -20,6 +20,7 @@ CONFIG = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.wholeStage": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
 }
 
 
@@ -36,7 +37,7 @@ def spark():
 @pytest.fixture(scope="module")
 def directed():
     """Some cycles, a part out of reach, a self-loop, and an edge twice in the file."""
-    graph = nx.gnp_random_graph(40, 0.08, seed=4, directed=True)
+    graph = nx.gnp_random_graph(40, 0.1, seed=4, directed=True)
     graph.add_edges_from([(41, 42), (42, 41), (42, 42)])
     graph.remove_nodes_from(list(nx.isolates(graph)))
     return graph
