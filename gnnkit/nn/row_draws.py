@@ -75,8 +75,8 @@ def drawing_by_row(draws: RowDraws) -> Iterator[None]:
 
 
 def active_draws() -> RowDraws | None:
-    """The draws of the block that is at work, if one is."""
-    return _active.get()
+    """The draws of the block that is at work, if one is; none in compiled code, which cannot ask."""
+    return None if torch.compiler.is_compiling() else _active.get()
 
 
 def _lanes(first: Tensor, width: int) -> Tensor:
