@@ -1,14 +1,18 @@
 """``gnnkit forecast``: what comes next on the nodes of a graph, beside the rows that say what it is worth."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.given import given_flags
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.storage.text import printable
+
+if TYPE_CHECKING:
+    from gnnkit.jobs.forecast_job import ForecastJob, TemporalSource
 
 _DATA, _MODEL, _TRAINING = "Data", "Model", "Training"
 
@@ -33,11 +37,9 @@ def forecast(
     data_root: DataRootOption = None,
     length: Annotated[int | None, _option("Steps that are read.", _DATA, min=1)] = None,
     horizon: Annotated[int | None, _option("Steps to forecast.", _DATA, min=1)] = None,
-    cell: Annotated[Literal["lstm", "gru"], typer.Option(help="The recurrent cell.", rich_help_panel=_MODEL)] = "lstm",
-    hidden: Annotated[int, typer.Option(help="Units per node.", rich_help_panel=_MODEL, min=1)] = 32,
-    operator: Annotated[
-        Literal["diffusion", "chebyshev", "gcn"], typer.Option(help="What a node hears.", rich_help_panel=_MODEL)
-    ] = "diffusion",
+    cell: Annotated[Literal["lstm", "gru"] | None, _option("The recurrent cell.", _MODEL)] = None,
+    hidden: Annotated[int | None, _option("Units per node.", _MODEL, min=1)] = None,
+    operator: Annotated[Literal["diffusion", "chebyshev", "gcn"] | None, _option("What a node hears.", _MODEL)] = None,
     hops: Annotated[int | None, _option("How far it hears in a step.", _MODEL, min=1)] = None,
     mode: Annotated[
         Literal["direct", "rollout"],
@@ -58,27 +60,26 @@ def forecast(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Forecast values on a graph's nodes; print every row nobody prints: last value, average, linear, no graph."""
+    """Forecast values on a graph's nodes; print every row nobody prints: last value, average, linear, no graph.
+
+    What is not asked for is as the data set has it: windows by its protocol, the rest chosen by validation.
+    """
     from gnnkit.jobs.forecast_report import PICTURES, remarks, table
     from gnnkit.jobs.train_forecasts import resume_forecast_job, run_forecast_job
 
     progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
     if resume is not None:
-        sources = {name: context.get_parameter_source(name) for name in context.params}
-        given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-        given -= {"resume", "jobs", "json", "quiet", "verbose", "debug"}
-        if given:
-            raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(sorted(given))}")
+        if given := given_flags(context, besides={"resume", "jobs", "json", "quiet", "verbose", "debug"}):
+            raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(given)}")
         summary = resume_forecast_job(resume, jobs=jobs, progress=progress, warn=note)
     else:
         if (values is None) != (edges is None):
             raise BadUsageError("a table of your own needs both --values and --edges")
         if values is not None and dataset is not None:
             raise BadUsageError(f"--values {values} comes in place of the data set {dataset!r}; give one of them")
-        job = _job(dataset, values, edges, directed, period, data_root, length, horizon, hops, epochs, lr, seed, runs)
-        from dataclasses import replace
-
-        job = replace(job, cell=cell, hidden_size=hidden, operator=operator, mode=mode)
+        model = {"cell": cell, "hidden_size": hidden, "operator": operator, "hops": hops, "mode": mode}
+        source = _source(dataset, values, edges, directed, period, data_root)
+        job = _job(source, {"length": length, "horizon": horizon, **model, "runs": runs}, epochs, lr, seed)
         summary = run_forecast_job(job, out, jobs=jobs, progress=progress)
     if json:
         show_json({**summary.content, "folder": str(summary.folder)})
@@ -89,31 +90,22 @@ def forecast(
     show_rows([("run folder", printable(summary.folder)), ("pictures", printable(", ".join(pictures)))])
 
 
-def _job(
+def _source(
     dataset: str | None,
     values: Path | None,
     edges: Path | None,
     directed: bool,
     period: int | None,
     data_root: Path | None,
-    length: int | None,
-    horizon: int | None,
-    hops: int | None,
-    epochs: int | None,
-    lr: float | None,
-    seed: int,
-    runs: int,
-) -> Any:
-    from dataclasses import replace
-
+) -> "TemporalSource":
     from gnnkit.data.temporal import TEMPORAL_DATASETS
-    from gnnkit.jobs.forecast_job import ForecastJob, TemporalSource
+    from gnnkit.jobs.forecast_job import TemporalSource
 
     if dataset is not None and dataset not in TEMPORAL_DATASETS:
         raise BadUsageError(f"no temporal data set is called {dataset!r}; there are {', '.join(TEMPORAL_DATASETS)}")
     if values is None and (directed or period is not None):
         raise BadUsageError("--directed and --period are for a table of your own: name it with --values and --edges")
-    source = TemporalSource(
+    return TemporalSource(
         "" if values is not None else dataset or "diffusion",
         None if data_root is None else str(data_root),
         None if values is None else str(values),
@@ -121,13 +113,20 @@ def _job(
         directed,
         period,
     )
-    job = ForecastJob(source, length, horizon, hops=hops, runs=runs).resolved()
+
+
+def _job(
+    source: "TemporalSource", settings: dict[str, Any], epochs: int | None, lr: float | None, seed: int
+) -> "ForecastJob":
+    from dataclasses import replace
+
+    from gnnkit.jobs.forecast_job import ForecastJob
+
+    job = ForecastJob(source, **settings).resolved()
     assert job.training is not None, "resolved"
     try:
         rate = job.training.optimization if lr is None else replace(job.training.optimization, lr=lr)
     except ValueError as error:
         raise BadUsageError(str(error)) from error
-    return replace(
-        job,
-        training=replace(job.training, epochs=epochs or job.training.epochs, seed=seed, optimization=rate),
-    )
+    training = replace(job.training, epochs=epochs or job.training.epochs, seed=seed, optimization=rate)
+    return replace(job, training=training)

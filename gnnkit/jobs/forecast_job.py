@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -18,13 +18,47 @@ from gnnkit.training.forecasts import ForecastConfig
 TRAINED_ROWS = ("graph", "no graph", "rewired graph", "identity MLP")
 COUNTED_ROWS = ("linear", "historical average", "last value")
 
-# Per data set: window, horizon, hops, epochs, stride. METR-LA as its protocol has it, 12 and 12 steps.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "diffusion": {"length": 6, "horizon": 3, "hops": 3, "epochs": 6, "stride": 1},
-    "chickenpox": {"length": 8, "horizon": 1, "hops": 1, "epochs": 30, "stride": 1},
-    "metr-la": {"length": 12, "horizon": 12, "hops": 2, "epochs": 8, "stride": 4},
+
+@dataclass(frozen=True)
+class ForecastRecipe:
+    """What a data set is forecast with unless something else is asked for.
+
+    Windows are the data's protocol; the rest was chosen by the validation loss of the model on the graph, and
+    serves all rows.
+
+    Attributes:
+        length: Steps that are read.
+        horizon: Steps to forecast.
+        hops: K.
+        epochs: Passes over the training windows.
+        stride: Steps between the starts of an epoch's windows.
+        lr: Learning rate.
+        cell: ``"lstm"`` or ``"gru"``.
+        hidden_size: Units per node.
+        operator: What a node hears.
+    """
+
+    length: int = 12
+    horizon: int = 12
+    hops: int = 2
+    epochs: int = 12
+    stride: int = 1
+    lr: float = 5e-3
+    cell: Literal["lstm", "gru"] = "lstm"
+    hidden_size: int = 32
+    operator: Literal["diffusion", "chebyshev", "gcn"] = "diffusion"
+
+    def training(self) -> ForecastConfig:
+        """How every row is trained."""
+        usual = ForecastConfig(epochs=self.epochs, stride=self.stride)
+        return replace(usual, optimization=replace(usual.optimization, lr=self.lr))
+
+
+RECIPES = {
+    "diffusion": ForecastRecipe(length=6, horizon=3, hops=3, epochs=6),
+    "chickenpox": ForecastRecipe(length=8, horizon=1, hops=1, epochs=30, lr=1e-2, cell="gru"),
+    "metr-la": ForecastRecipe(epochs=8, stride=4),
 }
-_OTHERWISE = {"length": 12, "horizon": 12, "hops": 2, "epochs": 12, "stride": 1}
 
 
 @dataclass(frozen=True)
@@ -66,23 +100,23 @@ class ForecastJob:
 
     Attributes:
         source: The data.
-        length: Steps of the window; None as the data set has it.
+        length: Steps of the window; None as the data set's recipe has it.
         horizon: Steps to forecast; likewise.
-        cell: ``"lstm"`` or ``"gru"``.
-        hidden_size: Units per node.
-        operator: ``"diffusion"``, ``"chebyshev"`` or ``"gcn"``.
-        hops: K of the model in question; None as the data set has it.
+        cell: ``"lstm"`` or ``"gru"``; None as the data set's recipe has it.
+        hidden_size: Units per node; likewise.
+        operator: ``"diffusion"``, ``"chebyshev"`` or ``"gcn"``; likewise.
+        hops: K of the model in question; likewise.
         mode: ``"direct"`` or ``"rollout"``.
-        training: How every row is trained; its seed is the first run's. None as the data set has it.
+        training: How every row is trained; its seed is the first run's. None as the recipe has it.
         runs: Seeds per trained row.
     """
 
     source: TemporalSource = field(default_factory=TemporalSource)
     length: int | None = None
     horizon: int | None = None
-    cell: Literal["lstm", "gru"] = "lstm"
-    hidden_size: int = 32
-    operator: Literal["diffusion", "chebyshev", "gcn"] = "diffusion"
+    cell: Literal["lstm", "gru"] | None = None
+    hidden_size: int | None = None
+    operator: Literal["diffusion", "chebyshev", "gcn"] | None = None
     hops: int | None = None
     mode: Literal["direct", "rollout"] = "direct"
     training: ForecastConfig | None = None
@@ -95,21 +129,24 @@ class ForecastJob:
             raise ValueError(f"hops must be 1 or more, as 0 is the row without a graph, got {self.hops}")
 
     def resolved(self) -> ForecastJob:
-        """The same job with the data set's defaults filled in."""
-        usual = _DEFAULTS.get(self.source.dataset, _OTHERWISE) if self.source.values is None else _OTHERWISE
-        training = self.training or ForecastConfig(epochs=usual["epochs"], stride=usual["stride"])
-        return replace(
-            self,
-            length=usual["length"] if self.length is None else self.length,
-            horizon=usual["horizon"] if self.horizon is None else self.horizon,
-            hops=usual["hops"] if self.hops is None else self.hops,
-            training=training,
-        )
+        """The same job with the data set's recipe for what was not chosen."""
+        recipe = self.recipe
+        names = ("length", "horizon", "cell", "hidden_size", "operator", "hops")
+        usual = {name: getattr(recipe, name) for name in names if getattr(self, name) is None}
+        return replace(self, training=self.training or recipe.training(), **usual)
+
+    @property
+    def recipe(self) -> ForecastRecipe:
+        """The data set's; for files, and data of another name, a general one."""
+        return RECIPES.get(self.source.dataset, ForecastRecipe()) if self.source.values is None else ForecastRecipe()
 
     def build(self, row: str, data: TemporalData, seed: int) -> tuple[nn.Module, Adjacency]:
         """A trained row's model, its weights drawn from the seed, and the graph it sees."""
         assert self.length is not None, "resolved first"
         assert self.horizon is not None, "resolved first"
+        assert self.cell is not None, "resolved first"
+        assert self.hidden_size is not None, "resolved first"
+        assert self.operator is not None, "resolved first"
         assert self.hops is not None, "resolved first"
         seed_everything(seed)
         if row == "identity MLP":
@@ -123,6 +160,5 @@ class ForecastJob:
             hops=0 if row == "no graph" else self.hops,
             mode=self.mode,
         )
-        return model, degree_preserving_rewiring(
-            data.adjacency, seed=seed
-        ) if row == "rewired graph" else data.adjacency
+        rewired = row == "rewired graph"
+        return model, degree_preserving_rewiring(data.adjacency, seed=seed) if rewired else data.adjacency

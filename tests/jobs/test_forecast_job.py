@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from gnnkit.cli.main import app
 from gnnkit.data.temporal import diffusion_process
 from gnnkit.errors import RunError
-from gnnkit.jobs.forecast_job import COUNTED_ROWS, TRAINED_ROWS, ForecastJob, TemporalSource
+from gnnkit.jobs.forecast_job import COUNTED_ROWS, RECIPES, TRAINED_ROWS, ForecastJob, TemporalSource
 from gnnkit.jobs.train_forecasts import difference, resume_forecast_job, run_forecast_job
 from gnnkit.runs import RunFolder
 from gnnkit.training.forecasts import ForecastConfig
@@ -77,6 +77,15 @@ def test_the_interval_knows_a_difference_from_none():
     assert some["high"] < 0
 
 
+def test_what_is_not_chosen_is_as_the_recipe_has_it():
+    job = ForecastJob(TemporalSource("chickenpox"), hops=2).resolved()
+    assert (job.length, job.hops, job.cell, job.horizon) == (RECIPES["chickenpox"].length, 2, "gru", 1)
+    assert job.training.optimization.lr == RECIPES["chickenpox"].lr
+    assert job.resolved() == job
+    own = ForecastJob(TemporalSource("", values="v.csv", edges="e.txt"), cell="gru").resolved()
+    assert (own.length, own.horizon, own.cell, own.hidden_size) == (12, 12, "gru", 32)
+
+
 def test_command_line(table, tmp_path):
     arguments = ["forecast", "--values", table[0], "--edges", table[1], "--length", "3", "--horizon", "2", "-q"]
     arguments += ["--hidden", "4", "--epochs", "1", "--jobs", "1", "--mode", "rollout", "--json"]
@@ -95,7 +104,8 @@ def test_command_line(table, tmp_path):
         (["--values", "v.csv"], "needs both --values and --edges"),
         (["diffusion", "--values", "v.csv", "--edges", "e.txt"], "in place of the data set"),
         (["--directed"], "are for a table of your own"),
-        (["--resume", "x", "--horizon", "3"], "leave out horizon"),
+        (["--resume", "x", "--horizon", "3"], "leave out --horizon"),
+        (["chickenpox", "--resume", "x", "--data-root", "."], "leave out [DATASET], --data-root"),
         (["--lr", "-1"], "lr must be a positive number"),
     ],
 )
