@@ -94,16 +94,16 @@ class GatedGraph(nn.Module):
             ValueError: If a shape does not fit, or there are other types than ``num_types`` says.
             TypeError: If dtypes differ.
         """
-        hidden = self._padded(x)
+        hidden, batch = self._padded(x), x.shape[:-2]
         messages = self._messages(edge_index, edge_type, x.size(-2), hidden.dtype)
         stacked = self.weight.transpose(0, 1).flatten(1)  # (H, R H): all types in one product
         constant = self._constant(messages, x.size(-2))
         for _ in range(self.num_steps):
-            sent = (hidden @ stacked).unflatten(-1, self.weight.shape[:2]).flatten(-3, -2)
+            sent = (hidden @ stacked).view(*batch, -1, self.hidden_size)
             heard = over_nodes(messages.matmul, sent)
             if constant is not None:
                 heard = heard + constant
-            hidden, _ = self.rnn(heard.unflatten(-2, (-1, self.directions)).flatten(-2), HiddenState(hidden))
+            hidden, _ = self.rnn(heard.reshape(*batch, -1, self.rnn.input_size), HiddenState(hidden))
         return hidden
 
     def _padded(self, x: Tensor) -> Tensor:
