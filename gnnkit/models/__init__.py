@@ -5,5 +5,6 @@ from gnnkit.models.gat import GAT
 from gnnkit.models.gcn import GCN
 from gnnkit.models.gcnii import GCNII
 from gnnkit.models.sequence_graph import SequenceGraph
+from gnnkit.models.tree_classifier import TreeClassifier
 
-__all__ = ["GAT", "GCN", "GCNII", "Forecaster", "IdentityMLP", "SequenceGraph"]
+__all__ = ["GAT", "GCN", "GCNII", "Forecaster", "IdentityMLP", "SequenceGraph", "TreeClassifier"]
