@@ -136,6 +136,12 @@ def row_fingerprint(number: int, *, quick: bool = False, runs: int | None = None
     return fingerprint({"row": number, "settings": settings}, SEQUENCE_CODE)
 
 
+def trainings_fingerprint(*, quick: bool = False) -> str:
+    """Changes with the settings of any row's training, or their code: trainings before are of no use then."""
+    rows = [row for row in ROWS.values() if isinstance(row, TrainingRow)]
+    return fingerprint([case.job for row in rows for case in row.cases(quick, 1)], SEQUENCE_CODE)
+
+
 def row_trainings(number: int, *, quick: bool = False) -> set[str]:
     """Names of the run folders that a row uses: rows that share one cannot run side by side."""
     row = ROWS[number]

@@ -35,7 +35,7 @@ def _combinations(quick: bool, runs: int) -> list[Case]:
 
 
 def _palindromes(quick: bool, runs: int) -> list[Case]:
-    config = SequenceConfig(steps=100 if quick else 3000, optimization=Optimization("adam", 5e-3, clip=1.0))
+    config = SequenceConfig(steps=100 if quick else 1500, optimization=Optimization("adam", 5e-3, clip=1.0))
     return [
         Case(
             "lstm, one-hot, orthogonal, chrono",

@@ -23,7 +23,8 @@ from gnnkit.jobs.text_trained import load_text
 from gnnkit.runs import ProgressMode, RunFolder, environment, read_metrics, write_json
 from recurrent.generation import GenerationConfig
 
-_QUICK_STEPS = {128: 150, 256: 60, 1024: 8}  # by hidden size: about a minute each
+_QUICK_STEPS = {128: 150, 256: 60, 1024: 4}  # by hidden size: about a minute each
+_QUICK_TEST = {1024: 0.01}  # share held out, where reading a tenth would take longer than the training
 
 
 @dataclass(frozen=True)
@@ -261,10 +262,19 @@ def run_text_row(
 def row_fingerprint(number: int, *, quick: bool = False, precision: str = "float32") -> str:
     """What a row's recorded result must carry to be that of this program; see `run_text_row`."""
     row = ROWS[number]
-    recipes = {run.recipe: recipe(run.recipe) for run in row.runs.values()}
-    steps = _QUICK_STEPS if quick else {}
-    settings = [row.runs, row.passages, row.ladder, recipes, steps, precision]
-    return fingerprint({"row": number, "settings": settings}, TEXT_CODE)
+    return fingerprint(
+        {"row": number, "settings": [row.passages, row.ladder, _settings([row], quick, precision)]}, TEXT_CODE
+    )
+
+
+def trainings_fingerprint(*, quick: bool = False) -> str:
+    """Changes with the settings of any row's training, or their code: trainings before are of no use then."""
+    return fingerprint(_settings(list(ROWS.values()), quick, "float32"), TEXT_CODE)
+
+
+def _settings(rows: list[TextRow], quick: bool, precision: str) -> list[Any]:
+    recipes = {run.recipe: recipe(run.recipe) for row in rows for run in row.runs.values()}
+    return [[row.runs for row in rows], recipes, [_QUICK_STEPS, _QUICK_TEST] if quick else [], precision]
 
 
 def _job(run: Run, texts: Path, quick: bool, **settings: Any) -> TextJob:
@@ -279,7 +289,8 @@ def _job(run: Run, texts: Path, quick: bool, **settings: Any) -> TextJob:
         steps = min(training.steps, _QUICK_STEPS[model.hidden_size])
         training = replace(training, steps=steps, sample_every=min(training.sample_every, steps))
     # Nothing is selected by: the weights are those of the last step, as the reports have them.
-    return TextJob(TextSource(str(path), validation=0.0), model, training, threads)
+    test = _QUICK_TEST.get(model.hidden_size, 0.1) if quick else 0.1
+    return TextJob(TextSource(str(path), validation=0.0, test=test), model, training, threads)
 
 
 def _trained(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> TextSummary:

@@ -209,7 +209,7 @@ def trained_temperature() -> Correction:
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
         learned.append(logits.detach())
     same = all(
         abs(float((logits / t).softmax(0)[0]) - 0.6) < 1e-4 for logits, t in zip(learned, (0.5, 2.0), strict=True)

@@ -59,7 +59,7 @@ class GraphRow:
 
 def figure_graph(figure: str) -> Adjacency:
     """Figure A (2019) or B (2020) of the practical's graph questions, nodes A to F."""
-    pairs = [(NAMES.index(first), NAMES.index(second)) for first, second in FIGURES[figure].split()]
+    pairs = [[NAMES.index(name) for name in edge] for edge in FIGURES[figure].split()]
     edges = torch.tensor(pairs).t()
     return Adjacency.from_edge_index(torch.cat([edges, edges.flip(0)], dim=1), num_nodes=len(NAMES))
 
@@ -167,7 +167,7 @@ def _self_loops(quick: bool, runs: int) -> Cases:
         for seed in range(runs):
             model = GCN(data.num_features, 16, 2, data.num_classes, **conv)
             accuracy.append(fit(model, data, TrainConfig(epochs=epochs, seed=seed)).test_accuracy)
-            learned.append([float(torch.as_tensor(layer.self_loop_weight).detach()) for layer in model.convs])  # type: ignore[arg-type]
+            learned.append([float(torch.as_tensor(layer.self_loop_weight).detach()) for layer in model.convs])
         results: dict[str, list[Any]] = {"test_accuracy": accuracy}
         if weight is None:
             results["lambda_layer_1"] = [each[0] for each in learned]
