@@ -12,6 +12,7 @@ from gnnkit.graph.hops import (
     iter_hop_distance,
     shortest_path,
 )
+from gnnkit.graph.neighborhood import NeighborhoodFunction, neighborhood_function
 from gnnkit.graph.receptive_field import Block, ReceptiveField, layers_needed, receptive_field
 from gnnkit.graph.sampled_block import BlockSampler, SampledBlock
 from gnnkit.graph.summary import GraphSummary, summarize
@@ -23,6 +24,7 @@ __all__ = [
     "BlockSampler",
     "GraphFile",
     "GraphSummary",
+    "NeighborhoodFunction",
     "ReceptiveField",
     "SampledBlock",
     "average_distance",
@@ -33,6 +35,7 @@ __all__ = [
     "hop_histogram",
     "iter_hop_distance",
     "layers_needed",
+    "neighborhood_function",
     "read_graph",
     "receptive_field",
     "shortest_path",
