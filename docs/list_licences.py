@@ -1,6 +1,6 @@
 """Write ``docs/licences.md``: what each package pinned in ``constraints.txt`` is licensed under, as its metadata says.
 
-    $ python docs/list_licences.py
+$ python docs/list_licences.py
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def licence(name: str) -> str | None:
     except PackageNotFoundError:
         return None
     stated = about.get("License-Expression") or ""
-    classified = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier", []) if line.startswith("License ::")]
+    classified = [
+        line.rpartition(" :: ")[2] for line in about.get_all("Classifier", []) if line.startswith("License ::")
+    ]
     classified = [name for name in classified if name != "OSI Approved"]
     free = (about.get("License") or "").strip()
     if not stated:
@@ -120,7 +122,11 @@ def known_rows() -> dict[str, tuple[str, str]]:
     """The page's rows as they stand: name to licence and origin."""
     if not TABLE.exists():
         return {}
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.read_text().splitlines() if line.startswith("| ")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in TABLE.read_text().splitlines()
+        if line.startswith("| ")
+    ]
     return {row[0]: (row[1], row[2]) for row in cells if len(row) == 3 and row[0] != "Package"}
 
 

@@ -4,6 +4,15 @@ Bad arguments are plain ``ValueError`` or ``TypeError``. The classes here exist 
 caller, the command line above all, must tell one failure from another.
 """
 
+import errno
+import re
+
+# oneDNN says of a workspace it cannot have no more than that it could not create or execute a primitive.
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|out of memory|bad_alloc|could not (create|execute) a primitive",
+    re.IGNORECASE,
+)
+
 
 class FileFormatError(ValueError):
     """A file is not what it should be; the message names the file and, where it has lines, the line."""
@@ -12,7 +21,7 @@ class FileFormatError(ValueError):
         where = f"{path}" if line is None else f"{path}, line {line}"
         # repr() shows control characters as escapes, so a hostile line cannot drive the terminal.
         shown = "" if text is None else f": {_shortened(text)!r}"
-        super().__init__(f"{where}: {problem}{shown}")
+        super().__init__(f"{where}: {_shortened(_harmless(problem), 1000)}{shown}")
         self.path, self.line = path, line
 
 
@@ -33,6 +42,23 @@ class DivergedError(RuntimeError):
 
 class MissingSoftwareError(ImportError):
     """An optional program or package is absent; the message says which, and how to install it."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch has a RuntimeError for it, loading a library an ImportError."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError | ImportError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def transient(error: BaseException) -> bool:
+    """Whether the machine failed, its disk or memory, rather than the job: it may succeed another time."""
+    return isinstance(error, OSError | RunError) or out_of_memory(error)
+
+
+def _harmless(text: str) -> str:
+    # A problem may quote the file, through a library's own message; a line break ends it no sooner than a terminal code.
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _shortened(text: str, limit: int = 120) -> str:

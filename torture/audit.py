@@ -16,7 +16,18 @@ _NEVER = (
 )  # fmt: skip
 # Where compiling is a library's own way to make a class or a function.
 _MAKERS = ("dataclasses.py", os.path.join("collections", "__init__.py"), "typing.py", "enum.py", "inspect.py")
-_CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.chmod", "os.chown", "os.truncate", "os.utime")
+_CHANGES = (
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.chown",
+    "os.truncate",
+    "os.utime",
+)
 
 
 class CaughtError(BaseException):
@@ -66,13 +77,19 @@ class Guard:
             path, mode, flags = arguments
             if isinstance(path, int):
                 return ""
-            writes = (isinstance(mode, str) and any(letter in mode for letter in "wax+")) or (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            writes = (isinstance(mode, str) and any(letter in mode for letter in "wax+")) or (flags or 0) & (
+                os.O_WRONLY | os.O_RDWR | os.O_CREAT
+            )
             # A path that does not lead anywhere else, whatever links it takes.
             real = os.path.realpath(os.fsdecode(path))
             allowed = (self._sandbox,) if writes else self._readable
             return "" if real.startswith(allowed) else f" of {real[:100]!a}, mode {mode!r}"
         if event in _CHANGES:
-            paths = [os.path.realpath(os.fsdecode(each)) for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
+            paths = [
+                os.path.realpath(os.fsdecode(each))
+                for each in arguments[:2]
+                if isinstance(each, str | bytes | os.PathLike)
+            ]
             return "" if all(path.startswith(self._sandbox) for path in paths) else f" of {paths}"
         if event in ("exec", "compile") or event.startswith("marshal."):
             return self._made_by(arguments)

@@ -92,7 +92,9 @@ def main() -> int:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # a hostile file may well make numpy warn; errors are what counts
     started, cpu = time.monotonic(), _cpu_seconds()
-    with tempfile.TemporaryDirectory(prefix="hostile-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="hostile-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    ) as name:
         work = Path(name).resolve()
         (work / "runs").mkdir()
         make_runs(work / "runs")
@@ -158,10 +160,14 @@ def _batch(target: Target, seed: int, indices: range, sandbox: Path, tally: Tall
             break
         _put_back(target, sandbox)
         if pending < 0:
-            finds.append(Find(target.name, indices[-1], NAMES[CRASHED], f"the process ended with status {status} after its work"))
+            finds.append(
+                Find(target.name, indices[-1], NAMES[CRASHED], f"the process ended with status {status} after its work")
+            )
             break
         board[pending] = HUNG if status in (-signal.SIGXCPU, -signal.SIGKILL) else CRASHED
-        finds.append(Find(target.name, indices[pending], NAMES[board[pending]], f"the process ended with status {status}"))
+        finds.append(
+            Find(target.name, indices[pending], NAMES[board[pending]], f"the process ended with status {status}")
+        )
         first = pending + 1
     tally.outcomes.update(board[: len(indices)])
     for find in finds:
@@ -270,7 +276,11 @@ def _own_words(error: BaseException) -> str | None:
 
 def _where(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if str(ROOT) in frame.filename]
-    places = [f"{Path(frame.filename).relative_to(ROOT)}:{frame.lineno}" for frame in frames if "torture" not in frame.filename]
+    places = [
+        f"{Path(frame.filename).relative_to(ROOT)}:{frame.lineno}"
+        for frame in frames
+        if "torture" not in frame.filename
+    ]
     return f"{type(error).__name__}: {str(error)[:200]!a} at {' < '.join(reversed(places[-3:]))}"
 
 
@@ -309,12 +319,19 @@ def _canary(folder: Path) -> dict[str, int]:
             noticed += pipe.read() == b"1"
         os.waitpid(pid, 0)
     if noticed < len(pickle_mutators.GADGETS):
-        raise SystemExit(f"the guard noticed {noticed} of {len(pickle_mutators.GADGETS)} gadgets: the campaign would prove nothing")
+        raise SystemExit(
+            f"the guard noticed {noticed} of {len(pickle_mutators.GADGETS)} gadgets: the campaign would prove nothing"
+        )
     return {"gadgets": len(pickle_mutators.GADGETS), "noticed under pickle.loads": noticed}
 
 
 def _report(
-    options: argparse.Namespace, tallies: dict[str, Tally], finds: list[Find], canary: dict[str, int], wall: float, cpu: float
+    options: argparse.Namespace,
+    tallies: dict[str, Tally],
+    finds: list[Find],
+    canary: dict[str, int],
+    wall: float,
+    cpu: float,
 ) -> dict[str, Any]:
     total: Counter[int] = Counter()
     digest = hashlib.sha256()

@@ -240,7 +240,10 @@ def temporal_targets() -> list[Target]:
 
 
 def text_targets() -> list[Target]:
-    book = "*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nthe cat — sat.\r\n" + "é\n*** END OF THIS PROJECT GUTENBERG EBOOK ***"
+    book = (
+        "*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nthe cat — sat.\r\n"
+        + "é\n*** END OF THIS PROJECT GUTENBERG EBOOK ***"
+    )
     vocabulary = Vocabulary.from_text("hello world\n").to_json().encode()
     return [
         Target(
@@ -334,8 +337,14 @@ def run_targets(runs: Path) -> list[Target]:
         ),
     ]  # fmt: skip
     for kind in ("nodes", "sequence", "text"):
-        left = {name: file for name, file in files(kind, "checkpoint.pt", "metrics.csv").items() if name != "summary.json"}
-        targets.append(Target(f"resumed {kind}", left, lambda folder, kind=kind: resumed(kind, folder), anything, share=2, writes=True))
+        left = {
+            name: file for name, file in files(kind, "checkpoint.pt", "metrics.csv").items() if name != "summary.json"
+        }
+        targets.append(
+            Target(
+                f"resumed {kind}", left, lambda folder, kind=kind: resumed(kind, folder), anything, share=2, writes=True
+            )
+        )
     return targets
 
 
@@ -360,6 +369,11 @@ def tree_targets() -> list[Target]:
 
 def all_targets(runs: Path) -> list[Target]:
     """Every reader."""
-    return [*graph_targets(), *data_targets(), *temporal_targets(), *text_targets(), *run_targets(runs), *tree_targets()]
-
-
+    return [
+        *graph_targets(),
+        *data_targets(),
+        *temporal_targets(),
+        *text_targets(),
+        *run_targets(runs),
+        *tree_targets(),
+    ]

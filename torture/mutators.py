@@ -49,7 +49,9 @@ def bytes_changed(content: bytes, rng: random.Random) -> bytes:
         elif kind == 3:
             mutated[place:place] = mutated[place : place + rng.choice((1, 4, 32, 500))]
         elif kind == 4:
-            mutated[place : place + 4] = rng.choice((b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", bytes(4), b"\1\0\0\0"))
+            mutated[place : place + 4] = rng.choice(
+                (b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", bytes(4), b"\1\0\0\0")
+            )
         elif kind == 5:
             mutated[place : place + 8] = rng.choice((b"\xff" * 8, b"\xff" * 7 + b"\x7f", bytes(7) + b"\x80", bytes(8)))
         elif kind == 6 and rng.random() < 0.4:
@@ -124,7 +126,9 @@ def gzip_within(inner: Mutator) -> Mutator:
         if rng.random() < 0.3:
             return bytes_changed(content, rng)
         if rng.random() < 0.02:
-            return gzip.compress(rng.choice((b"\n", b"1 2\n", b"x", b"\0")) * rng.choice((1 << 16, 1 << 22)), 1, mtime=0)
+            return gzip.compress(
+                rng.choice((b"\n", b"1 2\n", b"x", b"\0")) * rng.choice((1 << 16, 1 << 22)), 1, mtime=0
+            )
         packed = gzip.compress(inner(gzip.decompress(content), rng), 1, mtime=0)
         return packed if rng.random() < 0.9 else packed * 2
 
@@ -209,7 +213,9 @@ def toml_changed(content: bytes, rng: random.Random) -> bytes:
             del lines[at]
             lines = lines or [b""]
         else:
-            lines.insert(at, rng.choice((b"[x]", b"[[x]]", b"[source]", b"[training]", b"[model]", b"[sizes]", b"[a.b.c]")))
+            lines.insert(
+                at, rng.choice((b"[x]", b"[[x]]", b"[source]", b"[training]", b"[model]", b"[sizes]", b"[a.b.c]"))
+            )
     return b"\n".join(lines)
 
 
@@ -239,7 +245,11 @@ def xml_changed(content: bytes, rng: random.Random) -> bytes:
         elif kind == 3:
             content = rng.choice(_XML_TOP) + re.sub(rb"^<\?xml[^>]*>", b"", content)
         elif kind == 4:
-            content = content[: first.end()] + rng.choice((b"&a;", b"&c;", b"&#x1b;", b"&#0;", b"&lt;" * 9000)) + content[first.end() :]
+            content = (
+                content[: first.end()]
+                + rng.choice((b"&a;", b"&c;", b"&#x1b;", b"&#0;", b"&lt;" * 9000))
+                + content[first.end() :]
+            )
         elif kind == 5:
             depth = rng.choice((5, 20_000))
             content = content[: first.end()] + b"<node id='q'>" * depth + content[first.end() :]
@@ -302,7 +312,9 @@ def zip_changed(content: bytes, rng: random.Random) -> bytes:
         size = rng.choice((0, 1 << 10, 1 << 20, 3 << 20))
         body = rng.choice((members[at][1] * 2, bytes(size), members[at][1][:-1], bytes_changed(members[at][1], rng)))
         members[at] = (members[at][0], body)
-    method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+    method = rng.choice(
+        (zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    )
     if method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA) and rng.random() < 0.8:
         method = zipfile.ZIP_DEFLATED
     return zip_of(members, method, link=link)
@@ -314,7 +326,9 @@ def _zip_bytes_changed(content: bytes, rng: random.Random) -> bytes:
     signatures = [at.start() for at in re.finditer(rb"PK(?:\x01\x02|\x03\x04|\x05\x06)", content)]
     if signatures and rng.random() < 0.5:
         place = rng.choice(signatures) + rng.randrange(4, 46)
-        value = rng.choice((b"\xff\xff", b"\0\0", b"\x01\x00", b"\x08\x00", b"\xff\xff\xff\x7f", bytes([rng.randrange(256)])))
+        value = rng.choice(
+            (b"\xff\xff", b"\0\0", b"\x01\x00", b"\x08\x00", b"\xff\xff\xff\x7f", bytes([rng.randrange(256)]))
+        )
         mutated[place : place + len(value)] = value
     else:
         mutated = bytearray(bytes_changed(content, rng))

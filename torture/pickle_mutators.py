@@ -91,7 +91,11 @@ def state_changed(content: bytes, rng: random.Random) -> bytes:
     """A checkpoint that is intact, and whose state is not: parts missing, of other types and shapes."""
     loaded = torch.load(io.BytesIO(content), weights_only=True)
     stream = io.BytesIO()
-    changed = {**loaded, "state": m.tree_changed(loaded["state"], rng, _odd)} if rng.random() < 0.9 else m.tree_changed(loaded, rng, _odd)
+    changed = (
+        {**loaded, "state": m.tree_changed(loaded["state"], rng, _odd)}
+        if rng.random() < 0.9
+        else m.tree_changed(loaded, rng, _odd)
+    )
     torch.save(changed, stream)
     return stream.getvalue()
 
@@ -144,7 +148,13 @@ def another_file(content: bytes, rng: random.Random) -> bytes:
         torch.save({"x": torch.zeros(3)}, stream, _use_new_zipfile_serialization=False)
         return stream.getvalue()
     if kind == 2:
-        return m.zip_of([("archive/data.pkl", b"\x80\x02" + body + b"."), ("archive/constants.pkl", b"\x80\x02)."), ("archive/version", b"3\n")])
+        return m.zip_of(
+            [
+                ("archive/data.pkl", b"\x80\x02" + body + b"."),
+                ("archive/constants.pkl", b"\x80\x02)."),
+                ("archive/version", b"3\n"),
+            ]
+        )
     return b"PK\x03\x04" + body + content[-200:]
 
 
@@ -157,7 +167,21 @@ def brackets_changed(content: bytes, rng: random.Random) -> bytes:
     """Parentheses lost, added, nested thousands deep."""
     for _ in range(rng.choice((1, 1, 2))):
         place = rng.randrange(len(content) + 1)
-        added = rng.choice((b"(", b")", b"((", b"))", b"()", b"(2 x)", b"(2 " * 50_000, b"(3 (2 x) " * 3000, b"-LRB-", b" " * 5000, b"(9 x)"))
+        added = rng.choice(
+            (
+                b"(",
+                b")",
+                b"((",
+                b"))",
+                b"()",
+                b"(2 x)",
+                b"(2 " * 50_000,
+                b"(3 (2 x) " * 3000,
+                b"-LRB-",
+                b" " * 5000,
+                b"(9 x)",
+            )
+        )
         content = content[:place] + added + content[place + rng.choice((0, 1, 5)) :]
     return content
 
@@ -179,7 +203,15 @@ def _name(module: str, name: str) -> bytes:
 
 def _array(array: Any) -> bytes:
     code, order, content = array.dtype.str[1:], array.dtype.str[0], array.tobytes()
-    dtype = _name("numpy", "dtype") + _short(code) + b"K\x00K\x01\x87R(K\x03" + _short(order) + b"NNN" + _int(-1) * 2 + b"K\x00tb"
+    dtype = (
+        _name("numpy", "dtype")
+        + _short(code)
+        + b"K\x00K\x01\x87R(K\x03"
+        + _short(order)
+        + b"NNN"
+        + _int(-1) * 2
+        + b"K\x00tb"
+    )
     return (
         _name("numpy.core.multiarray", "_reconstruct") + _name("numpy", "ndarray") + b"K\x00\x85U\x01b\x87R(K\x01("
         + b"".join(map(_int, array.shape)) + b"t" + dtype + b"\x89T" + struct.pack("<I", len(content)) + content + b"tb"
@@ -197,7 +229,19 @@ def planetoid_files() -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     features = sp.csr_matrix(((rng.random((10, 5)) < 0.5) * rng.random((10, 5))).astype(np.float32))
     labels = np.eye(3, dtype=np.int32)[[0, 1, 2, 0, 1, 2, 0, 2, 1, 0]]
-    graph = {0: [1, 2, 2], 1: [0, 3], 2: [0], 3: [1, 3, 7], 4: [10], 5: [], 6: [8], 7: [3, 10], 8: [6], 9: [], 10: [7, 4]}
+    graph = {
+        0: [1, 2, 2],
+        1: [0, 3],
+        2: [0],
+        3: [1, 3, 7],
+        4: [10],
+        5: [],
+        6: [8],
+        7: [3, 10],
+        8: [6],
+        9: [],
+        10: [7, 4],
+    }
     items = b"".join(_int(node) + b"](" + b"".join(map(_int, near)) + b"e" for node, near in graph.items())
     bodies = {
         "x": _csr(features[:3]), "tx": _csr(features[7:]), "allx": _csr(features[:7]),

@@ -162,8 +162,9 @@ def read_chickenpox(path: str | os.PathLike[str]) -> TemporalData:
         if values.dim() != 2 or values.size(1) != len(names) or not bool(values.isfinite().all()):
             raise ValueError(f"FX has shape {tuple(values.shape)} for {len(names)} nodes")
         node_names = tuple(names[number] for number in range(len(names)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(path, f"is not the chickenpox data ({error})") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        # torch's word for a number that is too large for it is a RuntimeError.
+        raise FileFormatError(path, "is not the chickenpox data", text=f"{type(error).__name__}: {error}") from error
     return TemporalData(
         values=values,
         observed=torch.ones_like(values, dtype=torch.bool),
@@ -190,10 +191,12 @@ def read_metr_la(path: str | os.PathLike[str]) -> TemporalData:
         minutes = archive.array("step_minutes") if "step_minutes" in archive.names else np.asarray(5)
     if speed.ndim != 2 or adjacency.shape != (speed.shape[1],) * 2 or len(names) != speed.shape[1]:
         raise FileFormatError(path, f"speed has shape {speed.shape} and adj {adjacency.shape}; they do not fit")
-    values = torch.from_numpy(speed.astype(np.float32))
-    if not bool(values.isfinite().all()):
-        raise FileFormatError(path, "speed holds numbers that are not finite; missing readings are 0")
-    graph = Adjacency.from_dense(torch.from_numpy(adjacency.astype(np.float32)))
+    values, weight = _finite(path, "speed", speed), _finite(path, "adj", adjacency)
+    if minutes.size != 1 or minutes.dtype.kind not in "iu" or not 1 <= int(minutes.item()) <= 24 * 60:
+        raise FileFormatError(
+            path, f"step_minutes must be one whole number from 1 to 1440, got {minutes.tolist()!r:.60}"
+        )
+    graph = Adjacency.from_dense(weight)
     between = graph.num_edges - graph.num_self_loops
     subset = "" if speed.shape[1] == 207 else f", a subset of {speed.shape[1]} of 207 sensors"
     return TemporalData(
@@ -203,11 +206,21 @@ def read_metr_la(path: str | os.PathLike[str]) -> TemporalData:
         name="metr-la",
         title=f"METR-LA traffic speed{subset}, {between} edges between sensors",
         unit="mph",
-        period=24 * 60 // int(minutes.reshape(-1)[0]),
+        period=24 * 60 // int(minutes.item()),
         fractions=(0.7, 0.1),
         loss="mae",
         node_names=tuple(map(str, names.tolist())),
     )
+
+
+def _finite(path: str | os.PathLike[str], name: str, array: Any) -> Tensor:
+    if array.dtype.kind not in "biuf":
+        raise FileFormatError(path, f"{name} must be real numbers, got {array.dtype}")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused
+        values = torch.from_numpy(array.astype(np.float32))
+    if not bool(values.isfinite().all()):
+        raise FileFormatError(path, f"{name} holds numbers that are not finite; missing readings are 0")
+    return values
 
 
 def read_values(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gnnkit.errors import FileFormatError, RunError
+from gnnkit.jobs.saved_model import model_with, saved_best
 from gnnkit.jobs.text_job import TextJob
 from gnnkit.runs import RunFolder
 from gnnkit.storage.reading import read_regular
@@ -77,16 +78,11 @@ def load_text(run: str | os.PathLike[str]) -> TrainedText:
         raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
     job = folder.read_config(TextJob)
     vocabulary = read_vocabulary(folder)
-    saved = folder.load_checkpoint()
-    if saved is None or "val_loss" not in saved["best"]:
+    best = saved_best(folder, "val_loss")
+    if best is None:
         raise RunError(f"{folder.path} has no selected weights yet: its training has not got far enough; use --resume")
-    model = job.new_model(len(vocabulary))
-    try:
-        model.load_state_dict(saved["best"]["val_loss"][2])
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise FileFormatError(folder.checkpoint_path, f"does not fit the model in config.toml: {first}") from error
-    return TrainedText(model.eval(), vocabulary, job)
+    model = model_with(best[2], job.model.num_layers, lambda: job.model.build(len(vocabulary)), folder.path)
+    return TrainedText(model, vocabulary, job)
 
 
 def read_vocabulary(folder: RunFolder) -> Vocabulary:

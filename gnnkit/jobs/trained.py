@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.data.node_data import NodeData
-from gnnkit.errors import FileFormatError, RunError
+from gnnkit.errors import RunError
 from gnnkit.jobs.node_job import NodeJob
+from gnnkit.jobs.saved_model import model_with, saved_best
 from gnnkit.models.registry import build_model
 from gnnkit.runs import RunFolder
 from gnnkit.training.layerwise import LayeredModel
@@ -115,14 +116,9 @@ def load_nodes(run: str | os.PathLike[str]) -> TrainedNodes:
     if chosen is None:
         raise RunError(f"{folder.path} holds no finished run yet; continue it with --resume")
     weights = selected_weights(RunFolder.open(chosen))
-    model = new_model(job)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise FileFormatError(chosen / "checkpoint.pt", f"does not fit the model in config.toml: {first}") from error
+    model = model_with(weights, job.options.num_layers or 0, lambda: new_model(job), chosen)
     seed = job.training.seed if job.runs == 1 else int(chosen.name.removeprefix("seed-"))
-    return TrainedNodes(model.eval(), job, seed)
+    return TrainedNodes(model, job, seed)
 
 
 def new_model(job: NodeJob) -> nn.Module:
@@ -142,14 +138,12 @@ def selected_weights(folder: RunFolder) -> dict[str, Tensor]:
     Raises:
         RunError: If there is no checkpoint with any yet.
     """
-    saved = folder.load_checkpoint()
-    if saved is None or "val_loss" not in saved["best"]:
+    best = saved_best(folder, "val_loss")
+    if best is None:
         raise RunError(f"{folder.path} has no selected weights yet: its training has not finished; use --resume")
-    weights: dict[str, Tensor] = saved["best"]["val_loss"][2]
-    return weights
+    return best[2]
 
 
 def _lowest_validation_loss(path: Path) -> tuple[float, str]:
-    saved: dict[str, Any] | None = RunFolder.open(path).load_checkpoint()
-    loss = math.inf if saved is None or "val_loss" not in saved["best"] else saved["best"]["val_loss"][1]
-    return (loss if math.isfinite(loss) else math.inf, path.name)
+    best = saved_best(RunFolder.open(path), "val_loss")
+    return (math.inf if best is None or not math.isfinite(best[1]) else best[1], path.name)

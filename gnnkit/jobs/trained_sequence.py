@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from gnnkit.errors import FileFormatError, RunError
+from gnnkit.errors import RunError
+from gnnkit.jobs.saved_model import model_with, saved_best
 from gnnkit.jobs.sequence_job import SequenceJob
 from gnnkit.runs import RunFolder
 from gnnkit.training.sequences import Evaluation, evaluate_sequence
@@ -61,24 +60,14 @@ def load_sequence(run: str | os.PathLike[str]) -> TrainedSequence:
         raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not a sequence model")
     job = folder.read_config(SequenceJob)
     paths = [folder.path] if job.runs == 1 else folder.seed_paths()
-    best = {path: _best(path) for path in paths}
+    best = {path: saved_best(RunFolder.open(path), "eval_loss") for path in paths}
     finished = {path: found for path, found in best.items() if found is not None}
     if not finished:
         raise RunError(f"{folder.path} holds no evaluated weights yet; continue it with --resume")
     chosen = min(finished, key=lambda path: (_loss(finished[path][1]), path.name))
     seed = job.training.seed if job.runs == 1 else int(chosen.name.removeprefix("seed-"))
-    _, model = job.build(seed)
-    try:
-        model.load_state_dict(finished[chosen][2])
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise FileFormatError(chosen / "checkpoint.pt", f"does not fit the model in config.toml: {first}") from error
-    return TrainedSequence(model.eval(), job, seed)
-
-
-def _best(path: Path) -> tuple[int, float, dict[str, Any]] | None:
-    saved = RunFolder.open(path).load_checkpoint()
-    return None if saved is None else saved["best"].get("eval_loss")
+    model = model_with(finished[chosen][2], job.model.num_layers, lambda: job.build(seed)[1], chosen)
+    return TrainedSequence(model, job, seed)
 
 
 def _loss(value: float) -> float:

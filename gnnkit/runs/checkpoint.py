@@ -19,6 +19,7 @@ from typing import Any
 from gnnkit.errors import FileFormatError
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.reading import read_regular
+from gnnkit.storage.text import shown
 
 FORMAT = "gnnkit checkpoint"
 FORMAT_VERSION = 1
@@ -76,12 +77,13 @@ def checkpoint_from_bytes(raw: bytes, path: object) -> dict[str, Any]:
         first = str(error).partition("\n")[0]
         problem = f"cannot be read as a checkpoint ({type(error).__name__})"
         raise FileFormatError(path, problem, text=first) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or type(content.get("format")) is not str or content["format"] != FORMAT:
         raise FileFormatError(path, "is not a checkpoint of a gnnkit run")
-    if content.get("version") != FORMAT_VERSION:
+    version = content.get("version")
+    if type(version) is not int or version != FORMAT_VERSION:
         raise FileFormatError(
             path,
-            f"has checkpoint format {content.get('version')!r}; this gnnkit reads format {FORMAT_VERSION}: "
+            f"has checkpoint format {shown(version)}; this gnnkit reads format {FORMAT_VERSION}: "
             "use the gnnkit that wrote it, or train again",
         )
     state = content.get("state")

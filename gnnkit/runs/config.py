@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from gnnkit.errors import FileFormatError
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.reading import read_regular
+from gnnkit.storage.text import shown
 
 _NONE = "none"
 _SCALARS = (str, int, float, bool)
@@ -129,7 +130,7 @@ def _decode(value: Any, kind: Any, key: str) -> Any:
     else:
         raise TypeError(f"configuration field {key!r} has type {kind}, which has no form in TOML")
     if not fits:
-        raise _Mismatch(f"{key!r} should be {_describe(kind)}, got {_shown(value)}")
+        raise _Mismatch(f"{key!r} should be {_describe(kind)}, got {shown(value)}")
     return decoded
 
 
@@ -140,14 +141,14 @@ def _decode_union(value: Any, choices: tuple[Any, ...], kind: Any, key: str) -> 
             return _decode(value, choice, key)
         except _Mismatch:
             continue
-    raise _Mismatch(f"{key!r} should be {_describe(kind)}, got {_shown(value)}")
+    raise _Mismatch(f"{key!r} should be {_describe(kind)}, got {shown(value)}")
 
 
 def _decode_sequence(values: list[Any], kind: Any, key: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
         if len(values) != len(arguments):
-            raise _Mismatch(f"{key!r} should be {_describe(kind)}, got {_shown(values)}")
+            raise _Mismatch(f"{key!r} should be {_describe(kind)}, got {shown(values)}")
         kinds: tuple[Any, ...] = arguments
     else:
         kinds = (arguments[0],) * len(values)
@@ -164,7 +165,7 @@ def _decode_dataclass(table: dict[str, Any], cls: Any, key: str) -> Any:
     for name in table:
         if name not in fields:
             known = ", ".join(sorted(fields))
-            raise _Mismatch(f"unknown key {_shown(_join(key, name))}; the keys here are {known}")
+            raise _Mismatch(f"unknown key {shown(_join(key, name))}; the keys here are {known}")
     arguments = {name: _decode(item, hints[name], _join(key, name)) for name, item in table.items()}
     for name, field in fields.items():
         no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -190,11 +191,6 @@ def _as_float(value: int | float, key: str) -> float:
         return float(value)
     except OverflowError:
         raise _Mismatch(f"{key!r} is too large for a float") from None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else text[:99] + "…"
 
 
 def _join(key: str, name: str) -> str:

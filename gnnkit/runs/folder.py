@@ -27,6 +27,7 @@ from gnnkit.runs.config import read_config, write_config
 from gnnkit.runs.lock import LOCK_NAME, FolderLock
 from gnnkit.storage.atomic import atomic_write, is_temporary, remove_temporary_files
 from gnnkit.storage.json_files import read_json, write_json
+from gnnkit.storage.text import shown
 
 RECORD_NAME, CONFIG_NAME = "run.json", "config.toml"
 FORMAT = "gnnkit run"
@@ -311,10 +312,10 @@ def _read_record(folder: Path) -> dict[str, Any]:
     except FileFormatError as error:
         raise RunError(f"the run folder {folder} is damaged: {error}") from error
     if record.get("format") != FORMAT:
-        raise RunError(f"{path} says format {record.get('format')!r}, not {FORMAT!r}: not a run folder of gnnkit")
+        raise RunError(f"{path} says format {shown(record.get('format'))}, not {FORMAT!r}: not a run folder of gnnkit")
     if record.get("version") != FORMAT_VERSION:
         raise RunError(
-            f"{folder} has run format {record.get('version')!r}; this gnnkit reads format {FORMAT_VERSION}: "
+            f"{folder} has run format {shown(record.get('version'))}; this gnnkit reads format {FORMAT_VERSION}: "
             "use the gnnkit that wrote it (run.json names its version), or train again into another folder"
         )
     if not isinstance(record.get("kind"), str) or not isinstance(record.get("environment"), dict):

@@ -23,6 +23,20 @@ def printable(text: object) -> str:
     )
 
 
+def shown(value: object, limit: int = 100) -> str:
+    """``value`` as a message quotes it: its `repr`, cut short, whatever it is.
+
+    Example:
+        >>> shown("x" * 200, limit=10), shown(None)
+        ("'xxxxxxxx…", 'None')
+    """
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested beyond reason; a number of too many digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def is_number(text: str) -> bool:
     """Whether ``text`` spells a decimal number, of any size; float() also takes ``nan``, ``1_0`` and other digits.
 

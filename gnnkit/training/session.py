@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from gnnkit.errors import DivergedError
+from gnnkit.errors import DivergedError, FileFormatError
 from gnnkit.runs import CheckpointTimer, MetricsLog, RunFolder, random_state, restore_random_state
 from gnnkit.runs.checkpoint import checkpoint_from_bytes
+from gnnkit.training.saved_state import MISFITS, check_optimizer, check_state, settings_of
 
 
 class Stateful(Protocol):
@@ -67,7 +69,7 @@ class Session:
         if saved is None:
             self._metrics = MetricsLog(folder.metrics_path, columns)
         else:
-            self._restore(saved)
+            self._restore(saved, folder.checkpoint_path)
             self._metrics = MetricsLog.resume(folder.metrics_path, columns, last_step=self.step)
 
     @property
@@ -103,12 +105,20 @@ class Session:
         Raises:
             DivergedError: Naming the step and the checkpoint that stays.
         """
-        if math.isfinite(value):
-            return
+        if not math.isfinite(value):
+            raise self._diverged(f"{what} became {value} in {self._unit} {self.step + 1}")
+
+    def _check_weights(self) -> None:
+        # A finite loss may have a gradient that is not: the weights after that step never reach a checkpoint.
+        for name, weight in self.model.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise self._diverged(f"{name} has NaN or infinite entries after {self._unit} {self.step}")
+
+    def _diverged(self, what: str) -> DivergedError:
         kept = ""
-        if self.folder is not None:
+        if self.folder is not None and self.saved_step:
             kept = f"; the checkpoint of {self._unit} {self.saved_step} is in {self.folder.path}"
-        raise DivergedError(f"{what} became {value} in {self._unit} {self.step + 1}; try a lower lr{kept}")
+        return DivergedError(f"{what}; try a lower lr{kept}")
 
     def save_if_due(self) -> None:
         """Save, if the last time is ten seconds ago."""
@@ -116,7 +126,12 @@ class Session:
             self.save()
 
     def save(self) -> None:
-        """Write metrics and checkpoint, if there is a folder for them."""
+        """Write metrics and checkpoint, if there is a folder for them.
+
+        Raises:
+            DivergedError: If a weight is NaN or infinite; the checkpoint before stays.
+        """
+        self._check_weights()
         if self.folder is None or self._metrics is None:
             return
         self._metrics.flush()
@@ -135,12 +150,22 @@ class Session:
 
     def restore(self, content: bytes) -> None:
         """Take up a checkpoint that lies elsewhere: the bytes of another process's."""
-        self._restore(checkpoint_from_bytes(content, "the first process's checkpoint"))
+        where = "the first process's checkpoint"
+        self._restore(checkpoint_from_bytes(content, where), where)
 
-    def _restore(self, saved: dict[str, Any]) -> None:
-        for name, part in self._parts.items():
-            part.load_state_dict(saved["parts"][name])
-        restore_random_state(saved["random"])
+    def _restore(self, saved: dict[str, Any], path: object) -> None:
+        check_state(path, saved, tuple(self.history), self._parts)
+        optimizers = [(part, settings_of(part)) for part in self._parts.values() if isinstance(part, Optimizer)]
+        try:
+            for name, part in self._parts.items():
+                part.load_state_dict(saved["parts"][name])
+            restore_random_state(saved["random"])
+        except MISFITS as error:
+            first = str(error).partition("\n")[0]
+            problem = f"its state does not fit this run ({type(error).__name__})"
+            raise FileFormatError(path, problem, text=first) from error
+        for optimizer, settings in optimizers:
+            check_optimizer(path, optimizer, settings)
         self.step = self.saved_step = saved["step"]
         self.history = saved["history"]
         self.best = {name: Best(*best) for name, best in saved["best"].items()}

@@ -269,8 +269,12 @@ class _Memory:
         return {"tensors": [tensor.cpu() for tensor in tensors_of(self.state)]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        saved = iter(state_dict["tensors"])
-        self.state = map_tensors(lambda tensor: next(saved).to(tensor.device), self.state)
+        saved = list(state_dict["tensors"])
+        own = tensors_of(self.state)
+        if [(each.shape, each.dtype) for each in saved] != [(each.shape, each.dtype) for each in own]:
+            raise ValueError(f"the carried state has shapes {[tuple(each.shape) for each in saved]}, not this model's")
+        left = iter(saved)
+        self.state = map_tensors(lambda tensor: next(left).to(tensor.device), self.state)
 
 
 class _Samples:
@@ -289,6 +293,9 @@ class _Samples:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.all = [Sample(*sample) for sample in state_dict["samples"]]
+        for sample in self.all:
+            if [type(each) for each in sample] != [int, str, str]:
+                raise TypeError(f"a sample is a step, a prompt and a text, got {sample!r}"[:200])
 
 
 def _result(model: Any, parts: TextParts, session: Session, samples: _Samples, config: TextConfig) -> TextResult:

@@ -118,8 +118,15 @@ class StatefulBatches:
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where another stream stood."""
-        self.position = int(state["position"])
+        """Go on from where another stream stood.
+
+        Raises:
+            ValueError: If that is not a place in this text.
+        """
+        position = state["position"]
+        if type(position) is not int or not 0 <= position < len(self.tokens):
+            raise ValueError(f"a position is a whole number from 0 to {len(self.tokens) - 1}, got {position!r}")
+        self.position = position
 
 
 def _check(tokens: Tensor, batch_size: int, seq_length: int, seed: int) -> None:
