@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -217,6 +218,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the cluster goes, too
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report: dict[str, Any] = {"machine": machine(), "cluster": "2 workers of 1 core and 1 GiB, driver 1 GiB"}

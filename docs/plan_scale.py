@@ -49,7 +49,7 @@ def spark_figures(spark: dict[str, Any]) -> str:
         f"So Spark took {min(ratios):,.0f} to {max(ratios):,.0f} times as long as one thread of this library, the "
         "graph made and searched in memory. It is for graphs that no machine holds, and for nothing else.",
         "",
-        "| graph | nodes | registers | stated error | largest error on Spark | within twice the stated error, Spark; here "
+        "| graph | nodes | registers | stated error | largest error on Spark | within twice of it: Spark; here "
         "| average distance | effective diameter | Spark | here | counted |",
         "|---" * 11 + "|",
     ]
