@@ -100,13 +100,15 @@ def read_treebank(path: str | os.PathLike[str], *, num_classes: int | None = Non
         split_seed: Of the dealing.
 
     Raises:
-        ValueError: If there are fewer than 10 trees, or a label does not fit the classes.
+        ValueError: If there are fewer than 10 trees, or no labels, or one that does not fit the classes.
         FileFormatError: If it is not such a file.
     """
     trees = read_trees(path)
     highest = int(trees.labels.max())
     if num_classes == 2 and highest > 1:
         trees, highest = as_binary(trees), 1
+    if highest < 0:
+        raise ValueError(f"{path} has no label to learn; write numbers from 0 for some of the ?")
     if num_classes is not None and highest >= num_classes:
         raise ValueError(f"{path} has label {highest}, which is none of {num_classes} classes from 0")
     if len(trees) < 10:

@@ -1,4 +1,4 @@
-"""Trees with a label at every node and words at their leaves: the Stanford Sentiment Treebank, a user's own, generated.
+"""Trees with labels and words at their nodes: the Stanford Sentiment Treebank, a user's own, generated.
 
 A file holds a tree a line, in brackets: ``(3 (2 Effective) (2 (2 but) (1 (2 too-tepid) (2 biopic))))``. What
 such a file may hold is bounded, and no line of it is walked by recursion.
@@ -28,7 +28,7 @@ MAX_DEPTH = 1000  # of nested brackets; a sentence's tree has fewer than 100
 MAX_NODES = 1 << 24  # of a file
 MAX_LABEL = 999
 _TOKEN = re.compile(r"[()]|[^ \t()]+")  # a no-break space is part of a word, as in the treebank's "8 1/2"
-_LABEL = re.compile(r"\d{1,3}", re.ASCII)
+_LABEL = re.compile(r"\d{1,3}|\?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ class WordList:
 def read_trees(path: str | os.PathLike[str]) -> Trees:
     """The trees of a file, one a line; empty lines are passed over; gzipped files are unpacked.
 
-    Labels are whole numbers from 0. A node holds a word, or nodes.
+    Labels are whole numbers from 0, or ``?`` for none. A node holds a word, or nodes, or a word and then nodes,
+    as in dependency trees.
 
     Raises:
         FileFormatError: If a line is not one tree, nests deeper than `MAX_DEPTH`, or the file has more nodes
@@ -203,15 +204,13 @@ def _parse(text: str, words: list[str], labels: list[int], parents: list[int]) -
     for found in tokens:
         token, column = found.group(), found.start() + 1
         if token == "(":
-            if open_words and open_words[-1]:
-                return f"a node beside the word {open_words[-1][:40]!r} at column {column}; a leaf holds one word"
             label = next(tokens, None)
             if label is None or not _LABEL.fullmatch(label.group()):
                 got = "the line's end" if label is None else repr(label.group()[:40])
-                return f"a label from 0 to {MAX_LABEL} must follow the bracket at column {column}, got {got}"
+                return f"a label from 0 to {MAX_LABEL}, or ?, must follow the bracket at column {column}, got {got}"
             if len(open_labels) == MAX_DEPTH:
                 return f"brackets nest deeper than {MAX_DEPTH} at column {column}"
-            open_labels.append(int(label.group()))
+            open_labels.append(-1 if label.group() == "?" else int(label.group()))
             open_words.append("")
             open_children.append([])
         elif not open_labels:
@@ -231,7 +230,7 @@ def _parse(text: str, words: list[str], labels: list[int], parents: list[int]) -
             elif rest := text[found.end() :].strip(" \t"):
                 return f"{rest[:40]!r} after the tree's end; there must be one tree a line"
         elif open_words[-1] or open_children[-1]:
-            return f"a second word or child, {token[:40]!r}, at column {column}; a leaf holds one word"
+            return f"the word {token[:40]!r} at column {column} stands behind another, or behind a child"
         else:
             open_words[-1] = token
     return f"{len(open_labels)} brackets are never closed" if open_labels else ""
