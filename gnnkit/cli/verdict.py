@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.given import given_flags
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import show, show_json, verbosity
 from gnnkit.cli.table import aligned
@@ -15,14 +16,23 @@ from gnnkit.storage.text import printable
 if TYPE_CHECKING:
     from gnnkit.data import NodeData
     from gnnkit.jobs.verdict import Verdict
+    from gnnkit.jobs.verdict_on_forecasts import ForecastVerdict
 
-_FILES = "A graph of your own"
+_FILES, _FORECASTS = "A graph of your own", "Forecasts"
+_OF_NODES = ("features", "labels", "nodes", "model", "splits", "split")
+_OF_FORECASTS = ("edges", "period", "runs")
 
 
 @command
 def verdict(
+    context: typer.Context,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A data set's name, or a graph file.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A data set's name, a graph file, or with --edges a table of values: a node a column, a step a row.",
+            show_default=False,
+        ),
     ],
     features: Annotated[
         Path | None, typer.Option(metavar="FILE", rich_help_panel=_FILES, help="Table of the nodes' features.")
@@ -37,6 +47,13 @@ def verdict(
         bool, typer.Option("--directed", rich_help_panel=_FILES, help="Each line is one directed edge.")
     ] = False,
     data_root: DataRootOption = None,
+    edges: Annotated[
+        Path | None, typer.Option(metavar="FILE", rich_help_panel=_FORECASTS, help="The graph of a table of values.")
+    ] = None,
+    period: Annotated[
+        int | None, typer.Option(rich_help_panel=_FORECASTS, help="Steps of a cycle in it, such as a day.", min=2)
+    ] = None,
+    runs: Annotated[int, typer.Option(rich_help_panel=_FORECASTS, help="Seeds of every trained row.", min=2)] = 10,
     model: Annotated[str, typer.Option(help="gcn, gat or gcnii.")] = "gcn",
     splits: Annotated[int, typer.Option(help="Random splits to compare over.", min=2)] = 50,
     split: Annotated[
@@ -47,16 +64,22 @@ def verdict(
     jobs: Annotated[int, typer.Option(help="Splits side by side.", min=1)] = 1,
     json: JsonOption = False,
 ) -> None:
-    """Tell whether the graph helps: majority, MLP, label propagation, a rewired graph and the graph itself.
+    """Tell whether the graph helps to classify nodes, or to forecast values on them (diffusion, chickenpox, metr-la).
 
-    Yes means that the network on the graph beats both the MLP and itself on rewired graphs.
+    Yes means that the model on the graph beats both the same model without one and itself on rewired graphs.
     """
     from dataclasses import replace
 
+    from gnnkit.data.temporal import TEMPORAL_DATASETS
     from gnnkit.jobs.verdict import verdict as judge
     from gnnkit.models.registry import recipe_of
     from gnnkit.training import TrainConfig
 
+    if data in TEMPORAL_DATASETS or edges is not None:
+        _refuse(context, _OF_NODES, f"classifying nodes, and {data} is to be forecast")
+        _forecasts(data, edges, directed, period, data_root, runs, epochs, seed, jobs, json)
+        return
+    _refuse(context, _OF_FORECASTS, f"forecasts, and {data} is none of {', '.join(TEMPORAL_DATASETS)} nor has --edges")
     loaded = _load(data, features, labels, nodes, directed, data_root)
     try:
         training = TrainConfig(**recipe_of(model).training_for(loaded.name))
@@ -81,6 +104,48 @@ def verdict(
         _show(found)
 
 
+def _refuse(context: typer.Context, others: tuple[str, ...], what_for: str) -> None:
+    besides = {each.name for each in context.command.params if each.name not in others}
+    if given := given_flags(context, besides=besides):
+        raise BadUsageError(f"{', '.join(given)}: for {what_for}")
+
+
+def _forecasts(
+    data: str,
+    edges: Path | None,
+    directed: bool,
+    period: int | None,
+    data_root: Path | None,
+    runs: int,
+    epochs: int | None,
+    seed: int,
+    jobs: int,
+    json: bool,
+) -> None:
+    from dataclasses import replace
+
+    from gnnkit.jobs.forecast_job import ForecastJob, TemporalSource
+    from gnnkit.jobs.verdict_on_forecasts import verdict_on_forecasts
+
+    if edges is None and (directed or period is not None):
+        raise BadUsageError("--directed and --period are for a table of your own: name its graph with --edges")
+    if edges is None:
+        source = TemporalSource(data, _text(data_root))
+    else:
+        source = TemporalSource("", values=data, edges=str(edges), directed=directed, period=period)
+    job = ForecastJob(source, runs=runs).resolved()
+    assert job.training is not None, "resolved"
+    job = replace(job, training=replace(job.training, seed=seed, epochs=epochs or job.training.epochs))
+    quiet = json or verbosity() == "quiet"
+    found = verdict_on_forecasts(source.load(), job=job, jobs=jobs, progress="quiet" if quiet else "auto")
+    if json:
+        rows = [{**row._asdict(), "error": row.error} for row in found.rows]
+        gaps = {name: getattr(found, name)._asdict() for name in ("gap", "gap_to_rewired", "rewired_gap")}
+        show_json({**asdict(found), "rows": rows, **gaps, "sentence": found.sentence})
+    else:
+        _show_forecasts(found)
+
+
 def _load(
     data: str, features: Path | None, labels: Path | None, nodes: Path | None, directed: bool, data_root: Path | None
 ) -> "NodeData":
@@ -99,6 +164,30 @@ def _load(
     except ValueError as error:
         raise BadUsageError(f"there is no file {data!r}, and {error}") from error
     return DataSource(name, _text(data_root)).load()
+
+
+def _show_forecasts(found: "ForecastVerdict") -> None:
+    from gnnkit.runs import spread
+
+    unit = f" ({printable(found.unit)})" if found.unit and found.error == "mae" else ""
+    show(f"{printable(found.title)}")
+    show(
+        f"test {found.error}{unit} of {found.horizon} steps ahead, over {found.test_windows} windows and "
+        f"{found.runs} seeds of every trained row\n"
+    )
+    table = [["", "mean", "std", "first step", "last step"]]
+    for row in found.rows:
+        std = f"{spread(row.errors).std:.3f}" if len(row.errors) > 1 else ""
+        table.append([row.name, f"{row.error:.3f}", std, f"{row.by_horizon[0]:.3f}", f"{row.by_horizon[-1]:.3f}"])
+    for line in aligned(table, right=(1, 2, 3, 4)):
+        show(line)
+    show("")
+    for name, gap in (("no graph", found.gap), ("rewired graph", found.gap_to_rewired)):
+        show(
+            f"graph - {name}: {gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] (95 %, bootstrap over blocks of "
+            f"{found.block_steps} steps and over seeds)"
+        )
+    show(f"\ndoes the graph help? {found.sentence}")
 
 
 def _text(path: Path | None) -> str | None:

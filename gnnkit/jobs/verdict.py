@@ -12,16 +12,18 @@ Bengio, 2003, and Holm, 1979 (the tests, see `gnnkit.runs.statistics`). The ques
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
 from gnnkit.data.node_data import NodeData
 from gnnkit.data.splits import random_split, stratified_split
+from gnnkit.data.temporal import TemporalData
 from gnnkit.errors import RunError
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.rewiring import degree_preserving_rewiring
+from gnnkit.jobs.verdict_on_forecasts import ForecastVerdict, verdict_on_forecasts
 from gnnkit.models.registry import ModelOptions, build_model, recipe_of
 from gnnkit.runs import (
     Comparison,
@@ -101,7 +103,34 @@ def _added(comparison: Comparison) -> str:
     return f"adds {100 * comparison.difference:.1f} points [{low:.1f}, {high:.1f}]"
 
 
-def verdict(
+@overload
+def verdict(data: NodeData, **settings: Any) -> Verdict: ...
+
+
+@overload
+def verdict(data: TemporalData, **settings: Any) -> ForecastVerdict: ...
+
+
+def verdict(data: NodeData | TemporalData, **settings: Any) -> Verdict | ForecastVerdict:
+    """Whether the graph helps: to classify nodes, or to forecast the values on them.
+
+    Args:
+        data: Nodes with labels, or values over time.
+        settings: Those of :func:`verdict_on_nodes`, or of
+            :func:`~gnnkit.jobs.verdict_on_forecasts.verdict_on_forecasts`.
+
+    Raises:
+        TypeError: If the data are neither, or a setting is not theirs.
+        ValueError: As those do.
+    """
+    if isinstance(data, NodeData):
+        return verdict_on_nodes(data, **settings)
+    if isinstance(data, TemporalData):
+        return verdict_on_forecasts(data, **settings)
+    raise TypeError(f"a verdict is on NodeData or TemporalData, got {type(data).__name__}")
+
+
+def verdict_on_nodes(
     data: NodeData,
     *,
     model: str = "gcn",

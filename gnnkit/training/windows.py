@@ -67,7 +67,7 @@ class Windows:
         ends = {"training": (length, first), "validation": (max(length, first), second), "test": (second, steps)}
         starts = {}
         for part, (begin, end) in ends.items():
-            starts[part] = torch.arange(begin, end - horizon + 1)
+            starts[part] = torch.arange(begin, max(begin, end - horizon + 1))
             if not len(starts[part]):
                 raise ValueError(
                     f"the {part} part of {data.name} has {max(end - begin, 0)} steps, too few for a window of "
