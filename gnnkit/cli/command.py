@@ -6,6 +6,7 @@ A command lives in a file of its own: a function under :func:`command` that impo
 when it is called, so that ``gnnkit --help`` loads none of it; :mod:`gnnkit.cli.main` lists it.
 """
 
+import errno
 import functools
 import inspect
 import os
@@ -76,6 +77,15 @@ class _HowToGoOn:
             return "no run folder was made yet, so run the same command again"
         return f"continue with --resume {folder}"
 
+    def after(self, error: Exception) -> str:
+        """The same, as the end of a message, where the machine failed a job that can be gone on with."""
+        from gnnkit.errors import RunError, transient
+
+        folder = self._folder()
+        if isinstance(error, RunError) or not (self._resumable and transient(error)) or folder is self._before:
+            return ""  # a RunError says it itself
+        return f"; then {self}"
+
     @staticmethod
     def _folder() -> Any:
         # Not imported for this: without the module there is no folder.
@@ -84,14 +94,13 @@ class _HowToGoOn:
 
 
 @contextmanager
-def _errors_as_exit_codes(debug: bool, how_to_go_on: object) -> Iterator[None]:
+def _errors_as_exit_codes(debug: bool, how_to_go_on: _HowToGoOn) -> Iterator[None]:
     try:
         yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise  # typer's own business
     except BrokenPipeError:
-        # The reader has gone (`gnnkit ... | head`); Python's own flush at exit must not complain of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # the reader has gone: `gnnkit ... | head`
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt as error:
         signals.end()  # one more must not interrupt this
@@ -100,21 +109,30 @@ def _errors_as_exit_codes(debug: bool, how_to_go_on: object) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        complain(_message(error))
+        complain(_message(error) + how_to_go_on.after(error))
         raise typer.Exit(BAD_USAGE if isinstance(error, BadUsageError) else FAILED) from None
     finally:
         signals.end()
 
 
+def _give_up_stdout() -> None:
+    """Python flushes the stream at its exit, and must not complain of it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _message(error: Exception) -> str:
     """One sentence on an error that a user can act on."""
-    from gnnkit.errors import DivergedError, MissingDataError, MissingSoftwareError, RunError
+    from gnnkit.errors import DivergedError, MissingDataError, MissingSoftwareError, RunError, out_of_memory
 
+    if out_of_memory(error):
+        detail = str(error).partition("\n")[0][-200:] or "no size given"
+        return f"out of memory ({detail}); the job needs a machine with more, or smaller settings"
     if isinstance(error, OSError) and not isinstance(error, MissingDataError) and error.strerror:
         names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        if not names and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            names = "standard output"  # every other writer names its file
+            _give_up_stdout()
         return f"{names}: {error.strerror}" if names else error.strerror
-    if isinstance(error, MemoryError):
-        return f"out of memory ({str(error) or 'no size given'}); the job needs a machine with more, or a smaller graph"
     known = (ValueError, BadUsageError, MissingDataError, MissingSoftwareError, RunError, DivergedError)
     if isinstance(error, known):
         return str(error)

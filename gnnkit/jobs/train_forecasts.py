@@ -18,11 +18,11 @@ from gnnkit.errors import RunError
 from gnnkit.jobs import forecast_report
 from gnnkit.jobs.forecast_job import COUNTED_ROWS, TRAINED_ROWS, ForecastJob
 from gnnkit.runs import (
-    Interrupted,
     Outcome,
     Progress,
     ProgressMode,
     RunFolder,
+    check_settled,
     environment,
     environment_changes,
     run_many,
@@ -112,8 +112,7 @@ def _train(
                 bar.note(f"{row}, seed {seed} {outcome.status}: {outcome.error}")
 
         outcomes = run_many(_one_row, work, shared=(job, folder.path), jobs=jobs, on_done=tell)
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        raise Interrupted(f"stopped with {finished} of {len(work)} runs done; continue with --resume {folder.path}")
+    check_settled(outcomes, f"continue with --resume {folder.path}")
     if failed := [outcome for outcome in outcomes if outcome.value is None]:
         row, seed = work[failed[0].index]
         raise RunError(f"{row}, seed {seed} failed: {failed[0].error}")

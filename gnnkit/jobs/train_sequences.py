@@ -19,6 +19,7 @@ from gnnkit.runs import (
     Progress,
     ProgressMode,
     RunFolder,
+    check_settled,
     environment,
     environment_changes,
     report_progress,
@@ -177,8 +178,7 @@ def _train_many(
                 advance(outcome.index, job.training.steps)
 
         outcomes = run_many(_seed_run, work, shared=tuple(points), jobs=jobs, on_done=settle, on_progress=advance)
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        raise Interrupted(f"stopped with {finished} of {len(work)} runs done; {hint}")
+    check_settled(outcomes, hint)
     results: list[list[SequenceResult]] = [[] for _ in points]
     errors: dict[int, str] = {}
     for (place, _), outcome in sorted(zip(work, outcomes, strict=True), key=lambda pair: pair[0]):

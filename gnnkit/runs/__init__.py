@@ -4,7 +4,7 @@ from gnnkit.runs.checkpoint import CheckpointTimer, load_checkpoint, save_checkp
 from gnnkit.runs.config import config_from_toml, config_to_toml, read_config, write_config
 from gnnkit.runs.folder import RunFolder
 from gnnkit.runs.interrupt import Interrupted, StopRequest, catch_interrupt
-from gnnkit.runs.many import Outcome, run_many
+from gnnkit.runs.many import Outcome, check_settled, run_many
 from gnnkit.runs.metrics import MetricsLog, read_metrics
 from gnnkit.runs.progress import Progress, ProgressMode
 from gnnkit.runs.seeding import (
@@ -49,6 +49,7 @@ __all__ = [
     "StopRequest",
     "atomic_write",
     "catch_interrupt",
+    "check_settled",
     "config_from_toml",
     "config_to_toml",
     "corrected_resampled_t_test",

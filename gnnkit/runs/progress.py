@@ -114,7 +114,7 @@ class Progress:
     def _line(self, text: str) -> None:
         try:
             print(text, file=self._stream, flush=True)
-        except BrokenPipeError:  # whoever watched has gone; the training goes on
+        except OSError:  # whoever watched has gone, or the log's disk is full; the training goes on
             self._mode = "quiet"
 
 

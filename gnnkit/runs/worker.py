@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from gnnkit.errors import transient
+
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
@@ -57,6 +59,7 @@ class Attempt(NamedTuple):
     value: Any
     error: str
     trace: str
+    transient: bool = False
 
 
 def attempt(function: Callable[[Any, Any], Any], shared: Any, item: Any) -> Attempt:
@@ -66,7 +69,7 @@ def attempt(function: Callable[[Any, Any], Any], shared: Any, item: Any) -> Atte
     except KeyboardInterrupt as stopped:
         return Attempt("interrupted", None, one_line(stopped), "")
     except (Exception, SystemExit) as failed:
-        return Attempt("failed", None, one_line(failed), traceback.format_exc())
+        return Attempt("failed", None, one_line(failed), traceback.format_exc(), transient(failed))
 
 
 def describe_exit(code: int | None) -> str:
