@@ -77,6 +77,9 @@ def remarks(summary: dict[str, Any]) -> list[tuple[str, str]]:
         verdict = "the graph harms"
     interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]"
     lines.append(("graph minus no graph", f"{summary['error']} {gap['mean']:+.4f}, 95 % {interval}: {verdict}"))
+    other = summary["graph_minus_rewired"]
+    interval = f"[{other['low']:+.4f}, {other['high']:+.4f}]"
+    lines.append(("graph minus rewired graph", f"{summary['error']} {other['mean']:+.4f}, 95 % {interval}"))
     if summary["runs"] == 1:
         lines.append(("seeds", "1: the interval is over blocks of time alone; --runs 10 for a claim"))
     return lines

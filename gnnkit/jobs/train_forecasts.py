@@ -141,7 +141,7 @@ def _one_row(shared: tuple[ForecastJob, Path], item: tuple[str, int]) -> Forecas
 
 
 def summarize(job: ForecastJob, windows: Windows, forecasts: dict[str, list[Tensor]]) -> dict[str, Any]:
-    """What ``summary.json`` holds: every row's errors by horizon, and graph minus no graph."""
+    """What ``summary.json`` holds: every row's errors by horizon, graph minus no graph and minus a rewired one."""
     data = windows.data
     targets, observed = windows.targets(windows.test)
     rows: dict[str, Any] = {}
@@ -172,6 +172,7 @@ def summarize(job: ForecastJob, windows: Windows, forecasts: dict[str, list[Tens
         "best_mse": None if best is None else list(best),
         "mse_over_best": None if best is None else rows["graph"]["mse"] / (sum(best) / len(best)),
         "graph_minus_no_graph": difference(windows, forecasts["graph"], forecasts["no graph"]),
+        "graph_minus_rewired": difference(windows, forecasts["graph"], forecasts["rewired graph"]),
         "test_windows": len(windows.test),
         "versions": versions(),
     }

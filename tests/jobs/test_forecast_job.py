@@ -46,6 +46,8 @@ def test_a_job_prints_every_row_and_draws(table, tmp_path):
     # Targets are equally many at both steps, so the overall gap is that of the rows.
     assert gap["mean"] == pytest.approx(rows["graph"]["mae"] - rows["no graph"]["mae"])
     assert gap["low"] <= gap["mean"] <= gap["high"]
+    other = summary.content["graph_minus_rewired"]
+    assert other["mean"] == pytest.approx(rows["graph"]["mae"] - rows["rewired graph"]["mae"])
     for name in ("forecasts.png", "error_by_horizon.png", "error_by_node.png", "report.md", "summary.json"):
         assert (tmp_path / "out" / name).stat().st_size > 0
     assert "last value" in (tmp_path / "out" / "report.md").read_text()
