@@ -120,4 +120,4 @@ def area_under_roc(positive: Tensor, negative: Tensor) -> float:
     scores = positive.double()
     below = torch.searchsorted(ranked, scores, right=False)
     at_most = torch.searchsorted(ranked, scores, right=True)
-    return float((below + at_most).sum() / 2 / (positive.numel() * negative.numel()))
+    return int((below + at_most).sum()) / (2 * positive.numel() * negative.numel())
