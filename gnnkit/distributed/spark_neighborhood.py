@@ -52,25 +52,21 @@ def neighborhood_function(
         raise ValueError(f"lg_registers must be a whole number from 4 to 21, got {lg_registers!r}")
     arcs = arcs_along(edges, direction, by="there")
     sketches = _first_sketches(edges, nodes, lg_registers, seed)
-    pairs, kept, growing = [float(sketches.count())], [sketches], True
+    pairs, growing = [float(sketches.count())], True
     while growing and (max_hops is None or len(pairs) <= max_hops):
-        sketches = _next_sketches(arcs, sketches)
-        if len(pairs) % checkpoint_every == 0:
-            sketches = sketches.checkpoint()
-        else:
-            sketches = sketches.persist(_storage())
-        total = sketches.agg(F.sum(F.col("size").cast("double")), F.count_if(F.col("size") > F.col("before"))).first()
+        following = _next_sketches(arcs, sketches)
+        safe = len(pairs) % checkpoint_every == 0
+        following = following.checkpoint() if safe else following.persist(_storage())
+        total = following.agg(F.sum(F.col("size").cast("double")), F.count_if(F.col("size") > F.col("before"))).first()
         assert total is not None  # an aggregate without groups has one row
-        growing = total[1] > 0
+        sketches.unpersist()
+        sketches, growing = following, total[1] > 0
         if growing:
             pairs.append(float(total[0]))
             if on_hop is not None:
                 on_hop(len(pairs) - 1, int(total[1]))
-        if len(kept) == 2:
-            kept.pop(0).unpersist()
-        kept.append(sketches)
     complete = not growing or not _next_sketches(arcs, sketches).filter("size > before").head(1)
-    for frame in (*kept, arcs):
+    for frame in (sketches, arcs):
         frame.unpersist()
     return NeighborhoodFunction(tuple(pairs), sketch_error(lg_registers), complete)
 

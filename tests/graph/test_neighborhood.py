@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from gnnkit.data import load_dataset
 from gnnkit.graph import Adjacency, average_distance
 from gnnkit.graph.hyper_anf import _first_sketches, estimates
 from gnnkit.graph.neighborhood import NeighborhoodFunction, neighborhood_function, sketch_error
@@ -120,3 +121,13 @@ def test_other_arguments_out_of_range():
         neighborhood_function(graph_of(nx.path_graph(3))).effective_diameter(1.5)
     with pytest.raises(TypeError, match="ndarray"):
         neighborhood_function(np.eye(3))
+
+
+@pytest.mark.data
+def test_pubmed_within_the_stated_error(data_root):
+    graph = load_dataset("pubmed", data_root).adjacency
+    exact, found = neighborhood_function(graph), neighborhood_function(graph, lg_registers=10)
+    np.testing.assert_allclose(found.pairs, exact.pairs[: len(found.pairs)], rtol=2 * found.standard_error)
+    assert exact.pairs[-1] <= exact.pairs[len(found.pairs) - 1] * (1 + 1e-4)  # the few farthest pairs may go unseen
+    assert found.average_distance == pytest.approx(exact.average_distance, rel=0.02)
+    assert found.effective_diameter() == pytest.approx(exact.effective_diameter(), rel=0.02)
