@@ -14,8 +14,10 @@ from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from gnnkit.distributed.launch import under_torchrun
+from gnnkit.distributed.meeting import own_store
 from gnnkit.errors import RunError
 
 Result = TypeVar("Result")
@@ -122,7 +124,11 @@ def join_group(device: str = "cpu") -> Iterator[TorchGroup]:
             )
         place = torch.device("cuda", local)
         torch.cuda.set_device(place)
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    shared, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
+    store = own_store(shared, rank, size, _TIMEOUT)
+    backend = "nccl" if place.type == "cuda" else "gloo"
+    with _named_failure():
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield TorchGroup(place)
     finally:

@@ -41,7 +41,7 @@ class Part:
     Args:
         crow: Row pointers, ``(own + 1)``.
         col: The source of every entering edge: 0 .. own - 1 are own nodes, the rest foreign ones, in the
-            order in which ``fetch`` gives them; ascending within a row.
+            order in which ``fetch`` gives them.
         values: The edges' weights; ones where omitted.
         num_sources: Own and foreign nodes together.
         fetch: Brings the foreign rows.
@@ -136,7 +136,7 @@ class Part:
         return part
 
     def entering(self) -> Tensor:
-        """The edges as positions of sources and own targets, ``(2, E)`` int64, by target, then source."""
+        """The edges as positions of sources and own targets, ``(2, E)`` int64, by target."""
         entries = self._entries
         return torch.stack([entries.col.long(), expand_rows(entries.crow.long(), entries.col.numel())])
 

@@ -164,17 +164,18 @@ class _Job:
         known = read_record(parts)
         if known is None or len(known.bounds) != self.group.size + 1 or not (parts / "data.json").exists():
             outcome = run_apart(_share_out, self.group.size, shared=(job, parts))
-            if outcome.value is None:
+            if not outcome.ok:
                 if self.fresh:  # a bad split or an impossible request leaves no folder behind
                     _discard(folder)
                 if outcome.status == "interrupted":
                     raise Interrupted(outcome.error)
                 raise RunError(outcome.error.partition(": ")[2] or outcome.error)
-            sizes: DataSizes = outcome.value
-            if job.sizes is not None and sizes != job.sizes:
-                raise RunError(f"the data has changed since {folder.path} was begun: {job.sizes}, now {sizes}")
+        sizes = config_from_toml(read_json(parts / "data.json")["sizes"], DataSizes, source=parts / "data.json")
+        if job.sizes is None:
             job = replace(job, sizes=sizes)
             folder.write_config(job)
+        elif sizes != job.sizes:
+            raise RunError(f"the data has changed since {folder.path} was begun: {job.sizes}, now {sizes}")
         return _Begun(folder.path, job, done=False)
 
     def _train(self, begun: _Begun, folder: RunFolder | None, started: float) -> NodeSummary | None:
@@ -208,16 +209,16 @@ class _Job:
         return NodeSummary(folder.path, summary)
 
 
-def _share_out(shared: tuple[NodeJob, Path], processes: int) -> DataSizes:
-    """Read the whole data and write it in parts, with what a summary says of it."""
+def _share_out(shared: tuple[NodeJob, Path], processes: int) -> None:
+    """Read the whole data and write it in parts, with what must be known of it."""
     job, parts = shared
     data = job.source.split_for(job.source.load(), job.training.seed)
     if not bool(data.train_mask.any()):
         raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
     write_parts(data, parts, processes)
     splits = splits_of(job, data, [job.training.seed])
-    write_json(parts / "data.json", {"name": data.name, "splits": splits})
-    return DataSizes.of(data)
+    sizes = config_to_toml(DataSizes.of(data))
+    write_json(parts / "data.json", {"name": data.name, "splits": splits, "sizes": sizes})
 
 
 def _discard(folder: RunFolder) -> None:
