@@ -19,7 +19,7 @@ from fault_children import Ended, run
 from fault_jobs import RUN, content_of, differences, equal, write_inputs
 
 from gnnkit.errors import FileFormatError
-from gnnkit.runs import load_checkpoint, read_metrics
+from gnnkit.runs import CheckpointTimer, load_checkpoint, read_metrics
 
 _SWEEP = "--hidden 4 --batch-size 4 --eval-size 8 --eval-every 2 --steps 4"
 _SEQUENCE = f"--length 3 {_SWEEP}"
@@ -88,9 +88,9 @@ def campaign(work: Path, *, seed: int, quick: bool = False) -> dict[str, Any]:
             }
             cases = chance.sample(sorted(one_each.values()), 4)
         for number, fault in cases:
-            kind, path = bench.calls[number]
+            kind, name = bench.calls[number]
             found = bench.failed(number, fault)
-            finds += [f"{command.words}: {fault} at call {number}, {kind} {Path(path).name}: {each}" for each in found]
+            finds += [f"{command.words}: {fault} at call {number}, {kind} {name}: {each}" for each in found]
         by_command[command.words] = {"calls": len(bench.calls), "failures": len(cases)}
     failures = sum(each["failures"] for each in by_command.values())
     calls = sum(each["calls"] for each in by_command.values())
@@ -123,8 +123,7 @@ class _Bench:
         ended = self._run(-1, "")
         if ended.code:
             raise SystemExit(f"{command.words} fails undisturbed: {ended.said}")
-        lines = (work / "calls.log").read_text().splitlines()
-        self.calls = [(kind, path) for kind, _, path in (line.partition(" ") for line in lines)]
+        self.calls = self._made()
         self._whole = work / "whole"
         shutil.rmtree(self._whole, ignore_errors=True)
         self._work.rename(self._whole)
@@ -133,14 +132,23 @@ class _Bench:
         shutil.rmtree(self._work, ignore_errors=True)
         shutil.copytree(self._start, self._work)
         calls = Calls(self._work, self._work.parent / "calls.log", number, fault)
-        return run(self._command.words.split(), self._work, before=calls.install)
+        return run(self._command.words.split(), self._work, before=lambda: _begin(calls))
+
+    def _made(self) -> list[tuple[str, str]]:
+        """The kind and the file of every call of the last time."""
+        lines = (self._work.parent / "calls.log").read_text().splitlines()
+        return [(kind, _named(path)) for kind, _, path in (line.partition(" ") for line in lines)]
 
     def failed(self, number: int, fault: str) -> list[str]:
         """What is not as promised when this call fails in this way."""
         ended = self._run(number, fault)
+        if self._made()[number] != self.calls[number]:
+            raise SystemExit(
+                f"{self._command.words}: call {number} is {self._made()[number]}, was {self.calls[number]}"
+            )
         problems = []
         if not fault.startswith("KILL"):
-            name = _named(self.calls[number][1])
+            name = self.calls[number][1]
             if ended.code <= 0:
                 problems.append(f"exit code {ended.code}")
             if name not in ended.err:
@@ -179,6 +187,12 @@ class _Bench:
         if ended.code:
             return [f"{' '.join(words)} ends with {ended.code}: {ended.said}"]
         return [f"after {' '.join(words)}: {each}" for each in differences(self._whole / RUN, self._work / RUN)]
+
+
+def _begin(calls: Calls) -> None:
+    """In the child: save after every step rather than by the clock, so that call by call it is the same each time."""
+    CheckpointTimer.__init__.__defaults__ = (0.0,)  # type: ignore[attr-defined]
+    calls.install()
 
 
 def _named(path: str) -> str:

@@ -66,6 +66,8 @@ class Running:
         code = 99
         try:
             os.setsid()
+            # A shell's job in the background ignores ctrl-C, and all its children would.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.chdir(folder)
             for number, file in enumerate(self._files, start=1):
                 os.dup2(file.fileno(), number)
