@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RMAT_SEARCH = ("R-MAT 2^20", "1 source", "gnnkit")
 HERE = Path(__file__).parent
@@ -21,6 +22,8 @@ DISK_BYTES_PER_SECOND = 2e9
 DISK_READS_PER_SECOND = 500e3
 SPARK_CORES = 256
 HOPS = 10
+ROW_BYTES = 16
+POWERS = (9, 10, 11)
 BATCH, FANOUT = 1024, (10, 10)
 
 
@@ -75,67 +78,81 @@ def inside(runs: list[dict[str, Any]]) -> str:
     return f"{sum(run['within_two_standard_errors'] for run in runs)} of {len(runs)}"
 
 
-def plan(spark: dict[str, Any], hops: dict[str, Any]) -> str:
-    """The table of sizes, and the arithmetic behind each of its columns."""
+class Column(NamedTuple):
+    """A size of graph in the plan."""
+
+    edges: float
+    nodes: float
+    arcs: float
+    csr_bytes: float
+
+
+def plan(spark: dict[str, Any] | None, hops: dict[str, Any]) -> str:
+    """The table of sizes, and the arithmetic behind each of its rows."""
     search = next(c for c in hops["cases"] if (c["graph"], c["task"], c["library"]) == RMAT_SEARCH)
-    arcs_searched = 2 * 8_000_000  # an upper bound: repeated edges were joined
-    local = statistics.median(search["result"]["cpu"][1:]) / arcs_searched
-    largest = max(spark["distances"], key=lambda case: case["edges"])
-    calm, arcs = largest["spark"][0], 2 * largest["edges"]
-    core_seconds = 2 * (calm["wall_s"] - calm["read_s"]) / (arcs * (largest["farthest"] + 1))
-    cached = calm["cached_bytes"] / arcs
+    searched, arcs_searched = statistics.median(search["result"]["cpu"][1:]), 2 * 8_000_000
+    local = searched / arcs_searched  # at least: repeated edges of the R-MAT graph were joined
     touched = BATCH * (1 + FANOUT[0] + FANOUT[0] * FANOUT[1])
-    header = "| undirected edges | " + " | ".join(f"10^{power}" for power in (9, 10, 11)) + " |"
-    rows: list[tuple[str, list[str]]] = [
-        ("nodes", []),
-        ("edges on disk, CSR of both directions", []),
-        (f"features on disk, {FEATURES} of 4 bytes", []),
-        ("one search here, graph in memory", []),
-        ("one search here, graph on one disk", []),
-        ("HyperANF here, 2^6 registers (13 %)", []),
-        ("HyperANF here, 2^8 registers (6.5 %)", []),
-        ("edges in Spark's memory", []),
-        (f"distances on Spark, {SPARK_CORES} cores", []),
-        ("a mini-batch's features", []),
+    rows: list[tuple[str, Callable[[Column], str]]] = [
+        ("nodes", lambda of: f"{of.nodes:.3g}"),
+        ("edges on disk, CSR of both directions", lambda of: size(of.csr_bytes)),
+        (f"features on disk, {FEATURES} of 4 bytes", lambda of: size(of.nodes * FEATURES * 4)),
+        ("one search here, graph in memory", lambda of: duration(local * of.arcs)),
+        ("one search here, graph on one disk", lambda of: duration(of.csr_bytes / DISK_BYTES_PER_SECOND)),
+        ("HyperANF here, 2^6 registers (13 %)", lambda of: size(2 * 64 * of.nodes)),
+        ("HyperANF here, 2^8 registers (6.5 %)", lambda of: size(2 * 256 * of.nodes)),
+        ("edges in Spark's memory", lambda of: size(ROW_BYTES * of.arcs)),
+        ("a mini-batch's features", lambda of: size(touched * FEATURES * 4)),
     ]
-    for power in (9, 10, 11):
-        edges = 10**power
-        nodes, arcs = edges * NODES_PER_EDGE, 2 * edges
-        width = 4 if nodes < 2**31 else 8
-        csr = arcs * width + 8 * nodes
-        cells = [
-            f"{nodes:.3g}",
-            size(csr),
-            size(nodes * FEATURES * 4),
-            duration(local * arcs),
-            duration(csr / DISK_BYTES_PER_SECOND),
-            size(2 * 64 * nodes),
-            size(2 * 256 * nodes),
-            size(cached * arcs),
-            duration(core_seconds * arcs * HOPS / SPARK_CORES),
-            size(touched * FEATURES * 4),
-        ]
-        for (_, row), cell in zip(rows, cells, strict=True):
-            row.append(cell)
-    arithmetic = [
+    notes = [
         f"- Nodes: one for {1 / NODES_PER_EDGE:.0f} edges, as in the R-MAT graphs measured. Edges on disk: both "
         "directions, 4 bytes a neighbour (8 from 2^31 nodes on), and 8 bytes a node.",
         f"- A search in memory: {local * 1e9:.2f} ns per directed edge, one thread (`benchmarks/hops.py`, R-MAT of "
-        f"2^20 nodes, {statistics.median(search['result']['cpu'][1:]) * 1e3:.0f} ms for {arcs_searched:,} directed "
-        "edges at most). Larger graphs miss the cache more: expect a few times that. From disk: every byte of the "
-        f"edges once, at an assumed {DISK_BYTES_PER_SECOND / 1e9:.0f} GB/s.",
+        f"2^20 nodes, {searched * 1e3:.0f} ms for {arcs_searched:,} directed edges at most). Larger graphs miss the cache "
+        "more: expect a few times that. From disk: every byte of the edges once, at an assumed "
+        f"{DISK_BYTES_PER_SECOND / 1e9:.0f} GB/s.",
         "- HyperANF here: two sketches of 2^b bytes a node, the old one and the new.",
-        f"- Spark's memory: {cached:.1f} bytes per directed edge, as its own storage report had it. Its time: "
-        f"{core_seconds * 1e6:.2f} core-microseconds per directed edge and hop "
-        f"({calm['wall_s'] - calm['read_s']:.0f} s "
-        f"on 2 cores, {largest['graph']}: {2 * largest['edges']:,} directed edges, {largest['farthest'] + 1} hops, "
-        f"the start of every hop included, so an upper bound), {HOPS} hops, {SPARK_CORES} cores.",
         f"- A mini-batch: {BATCH} seeds, fan-out {','.join(map(str, FANOUT))}, at most {touched:,} nodes whatever the "
-        f"size of the graph. Read one by one from a disk of an assumed {DISK_READS_PER_SECOND / 1e3:.0f},000 reads a "
-        f"second they take {touched / DISK_READS_PER_SECOND:.2f} s a batch; from memory, nearly nothing.",
+        f"size of the graph. Read one by one from a disk of an assumed {DISK_READS_PER_SECOND:,.0f} reads a second "
+        f"they take {touched / DISK_READS_PER_SECOND:.2f} s a batch; from memory, nearly nothing.",
+        f"- Spark's memory: {ROW_BYTES} bytes per directed edge, two 64-bit numbers.",
     ]
-    table = [header, "|---" * 4 + "|", *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)]
-    return "\n".join([*table, "", "Where the figures come from:", "", *arithmetic])
+    if spark is not None:
+        core_seconds, said = spark_cost(spark)
+        time = (
+            f"distances on Spark, {SPARK_CORES} cores",
+            lambda of: duration(core_seconds * of.arcs * HOPS / SPARK_CORES),
+        )
+        rows.insert(-1, time)
+        notes.append(said)
+    table = [
+        "| undirected edges | " + " | ".join(f"10^{power}" for power in POWERS) + " |",
+        "|---" * (1 + len(POWERS)) + "|",
+        *(f"| {name} | {' | '.join(cell(column(power)) for power in POWERS)} |" for name, cell in rows),
+    ]
+    return "\n".join([*table, "", "Where the figures come from:", "", *notes])
+
+
+def column(power: int) -> Column:
+    """The graph of 10^power edges."""
+    edges = 10.0**power
+    nodes, arcs = edges * NODES_PER_EDGE, 2 * edges
+    return Column(edges, nodes, arcs, arcs * (4 if nodes < 2**31 else 8) + 8 * nodes)
+
+
+def spark_cost(spark: dict[str, Any]) -> tuple[float, str]:
+    """Core-seconds of a search per directed edge and hop on the largest graph measured, and where they come from."""
+    case = max(spark["distances"], key=lambda case: case["edges"])
+    calm, arcs, hops = case["spark"][0], 2 * case["edges"], case["farthest"] + 1
+    seconds = calm["wall_s"] - calm["read_s"]
+    cost = 2 * seconds / (arcs * hops)
+    said = (
+        f"- Distances on Spark: {cost * 1e6:.2f} core-microseconds per directed edge and hop ({seconds:.0f} s on 2 "
+        f"cores, {case['graph']}: {arcs:,} directed edges, {hops} hops; the start of every hop is in it, so an upper "
+        f"bound), {HOPS} hops, {SPARK_CORES} cores. Its cache held {calm['cached_bytes'] / arcs:.1f} bytes per "
+        "directed edge, compressed: small numbers are."
+    )
+    return cost, said
 
 
 def size(number: float) -> str:
@@ -150,7 +167,7 @@ def duration(seconds: float) -> str:
     """Seconds, in the unit that suits."""
     for unit, scale in (("h", 3600), ("min", 60)):
         if seconds >= 2 * scale:
-            return f"{seconds / scale:.2g} {unit}"
+            return f"{seconds / scale:.0f} {unit}"
     return f"{seconds:.2g} s"
 
 
@@ -166,11 +183,13 @@ def put(page: str, begin: str, end: str, text: str) -> str:
 def main() -> None:
     """Rewrite what stands between the comments."""
     page_file = HERE / "scale.md"
-    spark = json.loads((RESULTS / "spark.json").read_text())
+    measured = RESULTS / "spark.json"
+    spark = json.loads(measured.read_text()) if measured.exists() else None
     hops = json.loads((RESULTS / "hops.json").read_text())
     page = page_file.read_text()
     by = "written by docs/plan_scale.py -->"
-    page = put(page, f"<!-- figures of spark: {by}", "<!-- end of figures -->", spark_figures(spark))
+    if spark is not None:
+        page = put(page, f"<!-- figures of spark: {by}", "<!-- end of figures -->", spark_figures(spark))
     page = put(page, f"<!-- plan: {by}", "<!-- end of plan -->", plan(spark, hops))
     page_file.write_text(page)
 
