@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup train test quick lint types clean
+.PHONY: help setup train test quick torture lint types clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ test: $(READY)  ## Run the tests
 
 quick: $(READY)  ## Run the tests that take no more than a few seconds each
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow'
+
+torture: $(READY)  ## Kill, fill, starve, interrupt and repeat every job; read 100,000 hostile files; takes two hours
+	@mkdir -p benchmarks/results/torture
+	@OMP_NUM_THREADS=1 $(BIN)/python torture/faults.py --out benchmarks/results/torture & faults=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/python torture/hostile.py --out benchmarks/results/torture/hostile.json; hostile=$$?; \
+	wait $$faults; faults=$$?; $(BIN)/python torture/figures.py; exit $$((faults + hostile))
 
 lint: $(READY)  ## Check style and the direction of imports
 	@$(BIN)/ruff check .

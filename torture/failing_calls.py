@@ -92,7 +92,7 @@ class Calls:
                 name = os.path.realpath(os.fsdecode(target))
         except OSError:
             return None
-        return name if name.startswith(self._root + os.sep) else None
+        return name if name == self._root or name.startswith(self._root + os.sep) else None
 
     def _next(self, kind: str, path: str) -> str:
         """Note a call; it fails here unless it is to fail in a way of its own, which is returned."""
