@@ -108,8 +108,8 @@ def plan(spark: dict[str, Any] | None, hops: dict[str, Any]) -> str:
         f"- Nodes: one for {1 / NODES_PER_EDGE:.0f} edges, as in the R-MAT graphs measured. Edges on disk: both "
         "directions, 4 bytes a neighbour (8 from 2^31 nodes on), and 8 bytes a node.",
         f"- A search in memory: {local * 1e9:.2f} ns per directed edge, one thread (`benchmarks/hops.py`, R-MAT of "
-        f"2^20 nodes, {searched * 1e3:.0f} ms for {arcs_searched:,} directed edges at most). Larger graphs miss the cache "
-        "more: expect a few times that. From disk: every byte of the edges once, at an assumed "
+        f"2^20 nodes, {searched * 1e3:.0f} ms for {arcs_searched:,} directed edges at most). Larger graphs miss the "
+        "cache more: expect a few times that. From disk: every byte of the edges once, at an assumed "
         f"{DISK_BYTES_PER_SECOND / 1e9:.0f} GB/s.",
         "- HyperANF here: two sketches of 2^b bytes a node, the old one and the new.",
         f"- A mini-batch: {BATCH} seeds, fan-out {','.join(map(str, FANOUT))}, at most {touched:,} nodes whatever the "
