@@ -103,7 +103,7 @@ def state_changed(content: bytes, rng: random.Random) -> bytes:
 def _odd(value: Any, rng: random.Random) -> Any:
     if isinstance(value, torch.Tensor) and rng.random() < 0.7:
         return rng.choice(
-            (value.reshape(-1), value.double(), value.long(), value[:0], value.t() if value.dim() == 2 else value[None],
+            (value.reshape(-1), value.double(), value.long(), value.reshape(-1)[:0], value.t() if value.dim() == 2 else value[None],
              torch.full_like(value, float("nan")) if value.is_floating_point() else -value, torch.zeros(3, 3), value.to(torch.bfloat16),
              torch.zeros(1).expand(10**9), torch.empty(0), value.to(torch.complex64), torch.tensor(1.0))
         )  # fmt: skip

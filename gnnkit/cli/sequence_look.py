@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PlotOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Draw it here: .png, .svg or .pdf.", show_default=False)
 ]
+_LAST_TIME = 1_000_000
 _SHOWN = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -171,6 +172,8 @@ def temporal_gate(
     """The temporal gate k(t) of the Phased LSTM; without settings, the panels of report 003."""
     import torch
 
+    if not until <= _LAST_TIME:
+        raise BadUsageError(f"--until must be at most {_LAST_TIME}, got {until}")
     from gnnkit.jobs.sequence_diagnostics import ClockSetting, gate_lines, report_003_gates
 
     try:

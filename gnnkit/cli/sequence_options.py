@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_t
 import typer
 
 from gnnkit.cli.command import BadUsageError
+from gnnkit.cli.device import checked_device
 
 if TYPE_CHECKING:
     from gnnkit.jobs.sequence_job import SequenceJob
@@ -130,11 +131,12 @@ def job_from(task: str, cell: str, length: int, settings: dict[str, Any]) -> "Se
     if given["threads"] is not None and given["runs"] > 1:
         raise BadUsageError("--threads is for a single run; several use one thread each, side by side with --jobs")
 
+    checked_device(given["device"])
+
     def part(*names: str) -> dict[str, Any]:
         return {name: given[name] for name in names}
 
     try:
-        torch_device = torch.device(given["device"])
         rates = part("optimizer", "lr", "weight_decay", "momentum", "schedule", "warmup", "decay", "decay_every")
         training = SequenceConfig(
             optimization=Optimization(**rates, clip=given["clip"] or None),
@@ -155,8 +157,6 @@ def job_from(task: str, cell: str, length: int, settings: dict[str, Any]) -> "Se
         job = job.resolved()
     except (ValueError, RuntimeError) as error:
         raise BadUsageError(str(error).splitlines()[0]) from error
-    if torch_device.type == "cuda" and not torch.cuda.is_available():
-        raise BadUsageError(f"--device {torch_device}: torch sees no CUDA device here; leave the option out")
     return job
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.device import checked_device
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.storage.text import printable
 
@@ -140,8 +141,8 @@ def _job(source: str, recipe: str, options: dict[str, Any], threads: int | None)
         raise BadUsageError(f"there is no file {source!r}; name a text, or say {PYDOC}")
     if source == PYDOC and given.get("keep_licence"):
         raise BadUsageError("--keep-licence is for books; pydoc has none of Project Gutenberg's")
+    checked_device(given.get("device", "cpu"))
     try:
-        device = torch.device(given.get("device", "cpu"))
         model, training = recipe_of(recipe)
         model = _model(model, {field: given[name] for name, field in _MODEL_OPTIONS.items() if name in given})
         training = _training(training, given)
@@ -149,8 +150,6 @@ def _job(source: str, recipe: str, options: dict[str, Any], threads: int | None)
         model.build(2)  # what does not go together is told before the text is read
     except (ValueError, RuntimeError) as error:
         raise BadUsageError(str(error).splitlines()[0]) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadUsageError(f"--device {device}: torch sees no CUDA device here; leave the option out to use the CPU")
     return TextJob(text, model, training, threads or torch.get_num_threads())
 
 

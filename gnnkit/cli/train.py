@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.device import checked_device
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.cli.torchrun import one_voice
@@ -210,8 +211,8 @@ def _job(
 
     if threads is not None and runs > 1:
         raise BadUsageError("--threads is for a single run; several use one thread each, side by side with --jobs")
+    checked_device(training["device"])
     try:
-        device = torch.device(training["device"])
         chosen = resolve_options(model, ModelOptions(**options), source.dataset)
         given = {name: value for name, value in training.items() if value is not None}
         config = TrainConfig(**{**recipe_of(model).training_for(source.dataset), **given})
@@ -226,8 +227,6 @@ def _job(
         )
     except (ValueError, RuntimeError) as error:
         raise BadUsageError(str(error).splitlines()[0]) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadUsageError(f"--device {device}: torch sees no CUDA device here; leave the option out to use the CPU")
     return job
 
 

@@ -163,6 +163,8 @@ def read_run(folder: str | os.PathLike[str]) -> FinishedRun:
     seeds, splits = _field(summary, path, "seeds", list), _field(summary, path, "splits", list)
     if not isinstance(values, list) or not values or not len(values) == len(seeds) == len(splits):
         raise FileFormatError(path, f"does not hold one {name}, seed and split per run")
+    if not all(type(seed) is int for seed in seeds) or not all(type(split) is str for split in splits):
+        raise FileFormatError(path, "holds a seed that is no whole number or a split that is no text")
     if any(value is None for value in values):
         raise RunError(f"{opened.path} has no {called}: its data has no test examples")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
@@ -172,8 +174,8 @@ def read_run(folder: str | os.PathLike[str]) -> FinishedRun:
         kind=opened.kind,
         dataset=_field(summary, path, "dataset", str),
         model=_field(summary, path, "model", str),
-        seeds=tuple(int(seed) for seed in seeds),
-        splits=tuple(str(split) for split in splits),
+        seeds=tuple(seeds),
+        splits=tuple(splits),
         num_train=_field(summary, path, "num_train", int),
         num_test=_field(summary, path, "num_test", int),
         failed_runs=_field(summary, path, "failed_runs", int),
