@@ -45,7 +45,9 @@ def joined(parts: Iterable[Content], between: str = "") -> Html:
     return Html(text(between).join(text(part) for part in parts))
 
 
-def table(titles: Sequence[Content], rows: Iterable[Sequence[object]], *, caption: str, sortable: bool = True) -> Html:
+def table(
+    titles: Sequence[Content], rows: Iterable[Sequence[object]], *, caption: str, sortable: bool = True, kind: str = ""
+) -> Html:
     """A table that can be scrolled sideways; its columns sort when their titles are pressed.
 
     Args:
@@ -53,6 +55,7 @@ def table(titles: Sequence[Content], rows: Iterable[Sequence[object]], *, captio
         rows: A cell per title; a number may be given as a pair ``(shown, value to sort by)``.
         caption: What it shows, for those who cannot see it.
         sortable: False where the order means something.
+        kind: A further class for the style sheet.
     """
     head = joined(element("th", title, scope="col") for title in titles)
     body = joined(
@@ -60,10 +63,10 @@ def table(titles: Sequence[Content], rows: Iterable[Sequence[object]], *, captio
     )
     whole = element(
         "table",
-        element("caption", caption),
+        element("caption", element("span", caption)),
         element("thead", element("tr", head)),
         element("tbody", body),
-        class_="sortable" if sortable else None,
+        class_=" ".join([*["sortable"] * sortable, *[kind] * bool(kind)]) or None,
     )
     return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
 

@@ -220,17 +220,13 @@ def _checks(row: RowOnPage) -> Html:
             "The quick form: fewer lengths, steps and seeds. It shows that the row runs; its figures are not the row's."
         )
         return element("p", note, class_="note")
-    cells = [
-        [
-            check.claim,
-            check.measured,
-            (element("span", SAID[check.kind], class_=f"verdict {check.kind.replace(' ', '-')}"), SAID[check.kind]),
-            check.why,
-        ]
-        for check in row.checks
-    ]
-    caption = f"Row {row.number}: claims and verdicts"
-    return table(["Claim", "Measured", "Verdict", "Why"], cells, caption=caption)
+    explained = any(check.why for check in row.checks)
+    cells: list[list[object]] = []
+    for check in row.checks:
+        tag = element("span", SAID[check.kind], class_=f"verdict {check.kind.replace(' ', '-')}")
+        cells.append([check.claim, (tag, SAID[check.kind]), check.measured, *[check.why] * explained])
+    titles = ["Claim", "Verdict", "Measured", *["Why"] * explained]
+    return table(titles, cells, caption=f"Row {row.number}: claims and verdicts", kind="checks")
 
 
 def _facts(content: Content) -> Html:
