@@ -39,7 +39,9 @@ def forecast(
     horizon: Annotated[int | None, _option("Steps to forecast.", _DATA, min=1)] = None,
     cell: Annotated[Literal["lstm", "gru"] | None, _option("The recurrent cell.", _MODEL)] = None,
     hidden: Annotated[int | None, _option("Units per node.", _MODEL, min=1)] = None,
-    operator: Annotated[Literal["diffusion", "chebyshev", "gcn"] | None, _option("What a node hears.", _MODEL)] = None,
+    operator: Annotated[
+        Literal["diffusion", "chebyshev", "gcn", "attention"] | None, _option("What a node hears.", _MODEL)
+    ] = None,
     hops: Annotated[int | None, _option("How far it hears in a step.", _MODEL, min=1)] = None,
     mode: Annotated[
         Literal["direct", "rollout"],

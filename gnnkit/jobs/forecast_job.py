@@ -46,7 +46,7 @@ class ForecastRecipe:
     lr: float = 5e-3
     cell: Literal["lstm", "gru"] = "lstm"
     hidden_size: int = 32
-    operator: Literal["diffusion", "chebyshev", "gcn"] = "diffusion"
+    operator: Literal["diffusion", "chebyshev", "gcn", "attention"] = "diffusion"
 
     def training(self) -> ForecastConfig:
         """How every row is trained."""
@@ -104,7 +104,7 @@ class ForecastJob:
         horizon: Steps to forecast; likewise.
         cell: ``"lstm"`` or ``"gru"``; None as the data set's recipe has it.
         hidden_size: Units per node; likewise.
-        operator: ``"diffusion"``, ``"chebyshev"`` or ``"gcn"``; likewise.
+        operator: ``"diffusion"``, ``"chebyshev"``, ``"gcn"`` or ``"attention"``; likewise.
         hops: K of the model in question; likewise.
         mode: ``"direct"`` or ``"rollout"``.
         training: How every row is trained; its seed is the first run's. None as the recipe has it.
@@ -116,7 +116,7 @@ class ForecastJob:
     horizon: int | None = None
     cell: Literal["lstm", "gru"] | None = None
     hidden_size: int | None = None
-    operator: Literal["diffusion", "chebyshev", "gcn"] | None = None
+    operator: Literal["diffusion", "chebyshev", "gcn", "attention"] | None = None
     hops: int | None = None
     mode: Literal["direct", "rollout"] = "direct"
     training: ForecastConfig | None = None

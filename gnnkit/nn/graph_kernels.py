@@ -8,6 +8,7 @@ no second derivative.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gnnkit.nn.attention_terms import AttentionTerms
 from gnnkit.nn.graph_cells import GraphGRUCell, GraphLSTMCell
 from gnnkit.nn.operators import Terms
 from recurrent.cells import HiddenState, LSTMState
@@ -23,7 +25,7 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward  # (gradient, σ(x)) -> grad
 _tanh_backward = torch.ops.aten.tanh_backward
 
 
-def is_fused(cell: object, terms: list[Terms], state: LSTMState | HiddenState) -> bool:
+def is_fused(cell: object, terms: Sequence[Terms | AttentionTerms], state: LSTMState | HiddenState) -> bool:
     """Whether these steps may be taken as one function."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False

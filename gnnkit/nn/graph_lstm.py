@@ -28,8 +28,8 @@ class GraphLSTM(GraphRecurrent):
     Args:
         in_channels: Features per node and step.
         hidden_size: Units per node.
-        operator: What a node hears: ``"chebyshev"``, ``"gcn"`` or ``"diffusion"``; see
-            `gnnkit.nn.operators`.
+        operator: What a node hears: ``"chebyshev"``, ``"gcn"`` or ``"diffusion"``, see `gnnkit.nn.operators`; or
+            ``"attention"``, as a GAT attends to the inputs and to the states, see `gnnkit.nn.attention_terms`.
         K: Hops: the highest power of S. PyG's ``ChebConv(K)`` counts terms and is our K - 1. With 0 the
             graph plays no part, and the weights are those of ``nn.LSTMCell``.
         num_layers: Layers; each reads what the one below puts out.

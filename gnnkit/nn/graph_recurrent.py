@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.receptive_field import Block
+from gnnkit.nn.attention_terms import AttentionTerms, EdgeAttention
 from gnnkit.nn.graph_cells import TemporalGate
 from gnnkit.nn.graph_kernels import is_fused, run_fused
 from gnnkit.nn.inputs import as_graph
@@ -20,6 +21,7 @@ from gnnkit.nn.operators import Operator, Terms, checked_operator, num_terms, te
 from recurrent.cells import HiddenState, LSTMState, map_state
 
 Graphs = Adjacency | Tensor | Sequence[Adjacency]
+Hearing = Terms | AttentionTerms
 State = TypeVar("State", LSTMState, HiddenState)
 
 
@@ -31,7 +33,7 @@ class _Steps(NamedTuple):
     """
 
     heard: Tensor  # Z(X_t), (T, N B, terms x channels)
-    terms: list[Terms]  # Z of the states at every step, T of them
+    terms: list[Hearing]  # Z of the states at every step, T of them
     openness: Tensor | None  # (T, N B or fewer, H)
     present: Tensor | None  # (T, N B, 1)
 
@@ -80,6 +82,12 @@ class GraphRecurrent(nn.Module):
         below = in_channels * (2 if missing_indicator else 1)
         sizes = [below] + [self.output_size] * (num_layers - 1)
         self.cells = nn.ModuleList(self._cell(size) for size in sizes for _ in range(self.num_directions))
+        self.input_attention: nn.ModuleList | None = None
+        self.state_attention: nn.ModuleList | None = None
+        if operator == "attention" and K:
+            self.input_attention = nn.ModuleList(EdgeAttention(cast(int, cell.in_channels)) for cell in self.cells)
+        if operator == "attention" and self.state_hops:
+            self.state_attention = nn.ModuleList(EdgeAttention(hidden_size) for _ in self.cells)
         self.clocks = nn.ModuleList(TemporalGate(hidden_size) for _ in self.cells) if phased else None
 
     def _cell(self, in_channels: int) -> nn.Module:
@@ -92,7 +100,8 @@ class GraphRecurrent(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all weights anew."""
-        for module in (*self.cells, *(self.clocks or ())):
+        attention = *(self.input_attention or ()), *(self.state_attention or ())
+        for module in (*self.cells, *attention, *(self.clocks or ())):
             module.reset_parameters()
 
     def run(
@@ -117,19 +126,21 @@ class GraphRecurrent(nn.Module):
         inputs = self._inputs(x, observed)
         there = None if present is None else present.permute(1, 2, 0)  # (T, N, B)
         graphs = self._graphs(graph, len(inputs), size[0], x.dtype)
-        of_inputs = self._terms(graphs, self.K, there, x.dtype)
-        of_states = of_inputs if self.state_hops == self.K else self._terms(graphs, self.state_hops, there, x.dtype)
+        of_inputs = of_states = self._hearing(self.input_attention, graphs, self.K, there, x.dtype)
+        if self.state_hops != self.K or self.state_attention is not None:
+            of_states = self._hearing(self.state_attention, graphs, self.state_hops, there, x.dtype)
         if times is not None:
             times = times.permute(1, 2, 0) if times.dim() == 3 else times.t().unsqueeze(1)  # (T, N or 1, B)
         after = []
         for layer in range(self.num_layers):
-            heard = _heard(inputs, of_inputs)
             outputs = []
             for direction in range(self.num_directions):
                 place = layer * self.num_directions + direction
+                if direction == 0 or self.input_attention is not None:
+                    heard = _heard(inputs, of_inputs(place))
                 opened = None if times is None else self._openness(place, times, size[0])
                 mask = None if there is None else there.reshape(len(inputs), -1, 1)
-                steps = _Steps(heard, of_states, opened, mask)
+                steps = _Steps(heard, of_states(place), opened, mask)
                 read, last = self._unroll(place, steps if direction == 0 else steps.reversed(), states[place], size)
                 outputs.append(read if direction == 0 else read.flip(0))
                 after.append(last)
@@ -168,6 +179,30 @@ class GraphRecurrent(nn.Module):
             graphs.append(found)
         return graphs if isinstance(graph, Sequence) else graphs * num_steps
 
+    def _hearing(
+        self,
+        attention: nn.ModuleList | None,
+        graphs: list[Adjacency],
+        hops: int,
+        present: Tensor | None,
+        dtype: torch.dtype,
+    ) -> Callable[[int], list[Hearing]]:
+        """From a cell's place to its Z at every step: all cells' own, but for attention."""
+        if attention is None:
+            found = self._terms(graphs, hops, present, dtype)
+            return lambda _: cast("list[Hearing]", found)
+        distinct = {id(graph): graph for graph in graphs}
+
+        def attended(place: int) -> list[Hearing]:
+            own = cast(EdgeAttention, attention[place])
+            if present is not None:
+                masks = present.to(dtype).unbind(0)
+                return [own.on(graph, hops, mask) for graph, mask in zip(graphs, masks, strict=True)]
+            once = {key: own.on(graph, hops) for key, graph in distinct.items()}
+            return [once[id(graph)] for graph in graphs]
+
+        return attended
+
     def _terms(self, graphs: list[Adjacency], hops: int, present: Tensor | None, dtype: torch.dtype) -> list[Terms]:
         """Z at every step."""
         if present is not None:
@@ -195,7 +230,7 @@ class GraphRecurrent(nn.Module):
     def _read(self, place: int, steps: _Steps, state: State, size: tuple[int, int]) -> tuple[Tensor, State]:
         cell: Any = self.cells[place]
         if steps.openness is None and steps.present is None and is_fused(cell, steps.terms, state):
-            return run_fused(cell, steps.heard, steps.terms, state, size)
+            return run_fused(cell, steps.heard, cast("list[Terms]", steps.terms), state, size)
         weights = cell.recurrent_weights()
         outputs = []
         # unbind, not indexing: the backward of an index fills a tensor of all T steps, for every t.
@@ -266,7 +301,7 @@ class GraphRecurrent(nn.Module):
         return f"{self.in_channels}, {self.hidden_size}, operator={self.operator!r}, K={self.K}"
 
 
-def _heard(inputs: Tensor, terms: list[Terms]) -> Tensor:
+def _heard(inputs: Tensor, terms: list[Hearing]) -> Tensor:
     """Z of the inputs of all steps, ``(T, N, B, F) -> (T, N B, terms x F)``; one product where the graph is one."""
     steps, nodes, sequences, _ = inputs.shape
     if all(each is terms[0] for each in terms):
@@ -277,7 +312,7 @@ def _heard(inputs: Tensor, terms: list[Terms]) -> Tensor:
     return torch.stack(each_step).flatten(1, 2)
 
 
-def _listened(terms: Terms, size: tuple[int, int], hidden: Tensor) -> list[Tensor]:
+def _listened(terms: Hearing, size: tuple[int, int], hidden: Tensor) -> list[Tensor]:
     """Z of states whose rows are (node, sequence) pairs."""
     return [term.flatten(0, 1) for term in terms(hidden.view(*size, -1))]
 

@@ -6,6 +6,7 @@
 ``"diffusion"``: (D_out^-1 W)^k, then (D_in^-1 W^T)^k (Li et al., "Diffusion Convolutional Recurrent
 Neural Network", ICLR 2018, https://arxiv.org/abs/1707.01926, eq. 2). A node without edges
 contributes 0.
+``"attention"``: S_k = A^k, A the attention of one GAT head; it depends on x, so see `gnnkit.nn.attention_terms`.
 
 Where nodes are absent, an operator is that of the graph without them: their edges are gone and
 degrees follow.
@@ -24,7 +25,7 @@ from gnnkit.graph.pattern import may_vary
 from gnnkit.graph.validation import check_dtype
 from gnnkit.nn.gcn import gcn_normalized
 
-Operator = Literal["gcn", "chebyshev", "diffusion"]
+Operator = Literal["gcn", "chebyshev", "diffusion", "attention"]
 
 # A dense product of all terms at once against sparse ones in turn, one thread: dense is ahead on small
 # graphs, where the calls cost more than the sums, and elsewhere where a fifth of the matrix is full.
@@ -155,12 +156,15 @@ def terms_of(graph: Adjacency, operator: Operator, hops: int, present: Tensor | 
     Raises:
         ValueError: If a weight is negative.
     """
+    assert operator != "attention" or hops == 0, "attention depends on what is heard: it is no matrix of the graph's"
+    if hops == 0:
+        return Terms((), 0, False)
     if present is not None:
         return Terms(_masked_shifts(graph, operator, present), hops, operator == "chebyshev")
 
     def compute() -> Terms:
         terms = Terms(_shifts(graph, operator), hops, operator == "chebyshev")
-        if hops == 0 or not _is_dense(graph):
+        if not _is_dense(graph):
             return terms
         one = torch.eye(graph.num_nodes, dtype=graph.dtype, device=graph.device).unsqueeze(1)
         stacked = torch.cat([term.flatten(1) for term in terms(one)[1:]])
@@ -233,8 +237,10 @@ def _masked_shifts(graph: Adjacency, operator: Operator, present: Tensor) -> tup
 
 def _power(degrees: Tensor, exponent: float) -> Tensor:
     # A degree of 0 is replaced before the power, so that no infinity enters the gradient either.
-    positive = degrees > 0
-    return torch.where(positive, torch.where(positive, degrees, 1.0).pow(exponent), 0.0)
+    # A subnormal degree counts as the smallest normal number: its inverse would be infinite.
+    positive, limits = degrees > 0, torch.finfo(degrees.dtype)
+    bounded = torch.where(positive, degrees, 1.0).clamp(limits.tiny, limits.max)
+    return torch.where(positive, bounded.pow(exponent), 0.0)
 
 
 def _non_negative(graph: Adjacency) -> Adjacency:

@@ -17,7 +17,7 @@ def test_an_edge_list_serves_as_graph():
 def test_what_is_refused():
     graph, x = Adjacency.from_edge_index(torch.tensor([[0], [1]]), num_nodes=3), torch.rand(4, 3, 2)
     layer = GraphLSTM(2, 3)
-    with pytest.raises(ValueError, match=r"operator must be one of gcn, chebyshev, diffusion, got 'gat'"):
+    with pytest.raises(ValueError, match=r"operator must be one of gcn, chebyshev, diffusion, attention, got 'gat'"):
         GraphLSTM(2, 3, operator="gat")
     with pytest.raises(ValueError, match="K must be 0 hops or more, got -1"):
         GraphLSTM(2, 3, K=-1)
