@@ -53,7 +53,9 @@ class Calls:
 
         def call(target: Any, *others: Any, **named: Any) -> Any:
             path = self._path(target)
-            if path is None:
+            if path is None or (
+                kind == "mkdir" and os.path.isdir(path)
+            ):  # it is there: no call that could fail matters
                 return original(target, *others, **named)
             fault = self._next(kind, path)
             if instead is not None:

@@ -62,3 +62,7 @@ def deaf(folder, item):
     """A job that does not listen at all."""
     Path(folder, f"{item}.begun").write_text(str(os.getpid()))
     time.sleep(60)
+
+
+def fail_with(errors, item):
+    raise errors[item]

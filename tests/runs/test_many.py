@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gnnkit.runs import Interrupted, run_many
+from gnnkit.errors import DivergedError, RunError
+from gnnkit.runs import Interrupted, check_settled, run_many
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +175,29 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
     if number == signal.SIGINT:
         killed = "interrupted;None;its process was killed by SIGTERM"
         assert out.splitlines() == [killed, killed, *["interrupted;None;not begun"] * 2]
+
+
+def test_what_the_machine_failed_is_told_from_what_the_job_failed(jobs):
+    errors = {
+        "disk": OSError(28, "No space left on device", "checkpoint.pt"),
+        "memory": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        "lock": RunError("the run folder is in use"),
+        "diverged": DivergedError("the training loss became nan"),
+        "mistake": ValueError("got 3"),
+    }
+    outcomes = run_many(jobs.fail_with, list(errors), shared=errors)
+    assert {item: outcome.transient for item, outcome in zip(errors, outcomes, strict=True)} == {
+        "disk": True,
+        "memory": True,
+        "lock": True,
+        "diverged": False,
+        "mistake": False,
+    }
+    check_settled(outcomes[3:], "continue")
+    with pytest.raises(
+        RunError, match=r"3 of 5 runs failed, the first with: OSError: .*checkpoint.pt'; 0 are done: go on"
+    ):
+        check_settled(outcomes, "go on")
+    killed = run_many(jobs.stumble, ["kill", "fine"], shared=None, jobs=2)
+    with pytest.raises(RunError, match=r"1 of 2 runs failed, .*SIGKILL.*; 1 are done: go on"):
+        check_settled(killed, "go on")
