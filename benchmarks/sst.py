@@ -1,8 +1,8 @@
 """How right is a Tree-LSTM on the Stanford Sentiment Treebank without pre-trained word vectors?
 
 N-ary Tree-LSTM, all phrases learned, the root scored, the epoch chosen on the development part; the command's
-defaults, for 5 classes and for 2. Published with random vectors (Tai et al., 2015, their ablation as cited by later
-work): 43.9 and 82.0; with GloVe vectors 51.0 and 88.0. Interrupted, it goes on where it stopped.
+defaults, for 5 classes and for 2. Published (Tai et al., 2015): 43.9 and 82.0 with
+random vectors, 51.0 and 88.0 with GloVe's. Interrupted, it goes on where it stopped.
 
     $ python benchmarks/sst.py --data-root DATA --folder runs/sst --out benchmarks/results/sst.json
 """
