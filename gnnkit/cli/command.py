@@ -77,6 +77,10 @@ class _HowToGoOn:
             return "no run folder was made yet, so run the same command again"
         return f"continue with --resume {folder}"
 
+    def told(self, message: str) -> str:
+        """The message, with what to do at its end unless it says that already."""
+        return message if "--resume" in message or "the same command" in message else f"{message}; {self}"
+
     def after(self, error: Exception) -> str:
         """The same, as the end of a message, where the machine failed a job that can be gone on with."""
         from gnnkit.errors import RunError, transient
@@ -104,7 +108,7 @@ def _errors_as_exit_codes(debug: bool, how_to_go_on: _HowToGoOn) -> Iterator[Non
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt as error:
         signals.end()  # one more must not interrupt this
-        complain(error if str(error) else f"interrupted; {how_to_go_on}")
+        complain(how_to_go_on.told(str(error) or "interrupted"))
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         if debug:

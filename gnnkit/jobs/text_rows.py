@@ -20,7 +20,7 @@ from gnnkit.jobs.row_fingerprint import TEXT_CODE, fingerprint
 from gnnkit.jobs.text_job import TextJob, TextSource, recipe
 from gnnkit.jobs.text_train import TextSummary, resume_text_job, run_text_job
 from gnnkit.jobs.text_trained import load_text
-from gnnkit.runs import ProgressMode, RunFolder, environment, read_metrics, write_json
+from gnnkit.runs import Interrupted, ProgressMode, RunFolder, environment, read_metrics, write_json
 from recurrent.generation import GenerationConfig
 
 _QUICK_STEPS = {128: 150, 256: 60, 1024: 4}  # by hidden size: about a minute each
@@ -294,7 +294,15 @@ def _job(run: Run, texts: Path, quick: bool, **settings: Any) -> TextJob:
 
 
 def _trained(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> TextSummary:
-    if not (path / "run.json").exists():
+    try:
+        return _begun_or_resumed(job, path, progress, say)
+    except Interrupted as stopped:
+        what = str(stopped).partition(";")[0]
+        raise Interrupted(f"{path.name} {what}; run the same command again") from None
+
+
+def _begun_or_resumed(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> TextSummary:
+    if not (path / "config.toml").exists():  # the last file of a folder's making
         return run_text_job(job, path, progress=progress, say=say)
     found = RunFolder.open(path).read_config(TextJob)
     if replace(found, corpus=None) != job:
