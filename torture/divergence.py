@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fault_children import run
+from fault_children import Finds, run
 from fault_jobs import JOBS, RUN, write_inputs
 
 from gnnkit.runs import load_checkpoint
@@ -25,7 +25,7 @@ _CELLS = ("nan", "inf", "-inf", "1e400")
 
 def campaign(work: Path, *, quick: bool = False) -> dict[str, Any]:
     """Train at rates far too high, with weights and losses that are no numbers, and on tables with such cells."""
-    finds: list[str] = []
+    finds = Finds()
     cases = 0
     for name in _TRAININGS[::3] if quick else _TRAININGS:
         for rate in _RATES:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from failing_calls import FAULTS, Calls
-from fault_children import Ended, run
+from fault_children import Ended, Finds, run
 from fault_jobs import RUN, content_of, differences, equal, write_inputs
 
 from gnnkit.errors import FileFormatError
@@ -78,7 +78,7 @@ def campaign(work: Path, *, seed: int, quick: bool = False) -> dict[str, Any]:
     """Fail every call of every command, or in short one call of each kind of a few, chosen by the seed."""
     chance = random.Random(f"writes/{seed}")
     by_command: dict[str, dict[str, int]] = {}
-    finds: list[str] = []
+    finds = Finds()
     for command in [COMMANDS[index] for index in _QUICK] if quick else COMMANDS:
         bench = _Bench(command, work)
         cases = [(number, fault) for number, (kind, _) in enumerate(bench.calls) for fault in FAULTS[kind]]

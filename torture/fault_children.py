@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +47,16 @@ class Ended:
     def said(self) -> str:
         """Its error output as one line, for a report."""
         return " ".join(self.err.split())[-400:]
+
+
+class Finds(list[str]):
+    """What was not as promised, printed as it comes: a campaign may take an hour."""
+
+    def __iadd__(self, found: Iterable[str]) -> Finds:  # type: ignore[override, misc]
+        for each in found:
+            self.append(each)
+            print(f"find: {each}", flush=True)
+        return self
 
 
 class Running:

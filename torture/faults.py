@@ -95,8 +95,6 @@ def _run(part: str, options: argparse.Namespace, work: Path) -> dict[str, Any]:
 def _show(part: str, report: dict[str, Any]) -> None:
     counts = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in report.items() if isinstance(value, int))
     print(f"{part}: {counts}, {len(report['finds'])} finds", flush=True)
-    for find in report["finds"]:
-        print(f"  {find}", flush=True)
 
 
 def _cpu_seconds() -> float:

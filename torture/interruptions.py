@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fault_children import Ended, Running, run
+from fault_children import Ended, Finds, Running, run
 from fault_jobs import JOBS, RUN, differences, write_inputs
 
 _TWICE = 0.1  # of the times the signal is sent twice, as by an impatient user
@@ -60,7 +60,7 @@ def campaign(work: Path, *, signals: int, seed: int, quick: bool = False) -> dic
     chance = random.Random(f"interruptions/{seed}")
     commands = [COMMANDS[index] for index in _QUICK] if quick else COMMANDS
     benches = [_Bench(command, work / str(number)) for number, command in enumerate(commands)]
-    finds: list[str] = []
+    finds = Finds()
     sent = early = answered = 0
     while sent < signals:
         bench = benches[sent % len(benches)]

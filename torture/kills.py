@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from fault_children import Running, run
+from fault_children import Finds, Running, run
 from fault_jobs import JOBS, RUN, Job, differences, write_inputs
 
 from gnnkit.runs import load_checkpoint
@@ -24,7 +24,7 @@ def campaign(work: Path, *, kills: int, seed: int, quick: bool = False) -> dict[
     names = _QUICK if quick else tuple(JOBS)
     whole = {name: _whole(work / "whole" / _plain(name), JOBS[name]) for name in names}
     by_job = {name: {"kills": 0, "ends": 0} for name in names}
-    finds: list[str] = []
+    finds = Finds()
     done = number = 0
     while done < kills:
         name = names[number % len(names)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fault_children import run
+from fault_children import Finds, run
 from fault_jobs import JOBS, RUN, differences, write_inputs
 
 from gnnkit.errors import FileFormatError
@@ -21,7 +21,7 @@ _SLACKS = (2**16, 2**18, 2**20, 2**22)  # bytes left when the limit is reached: 
 
 def campaign(work: Path, *, quick: bool = False) -> dict[str, Any]:
     """Reach the limit before a job loads its data, and after some steps with little and less little to spare."""
-    finds: list[str] = []
+    finds = Finds()
     cases = stopped = 0
     for name in _NAMES[:2] if quick else _NAMES:
         job, whole = JOBS[name], work / "whole"

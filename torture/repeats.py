@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fault_children import run
+from fault_children import Finds, run
 from fault_jobs import JOBS, RUN, differences, write_inputs
 
 _QUICK = ("nodes, GCN", "sequences, LSTM", "text", "forecasts")
@@ -14,7 +14,7 @@ _QUICK = ("nodes, GCN", "sequences, LSTM", "text", "forecasts")
 
 def campaign(work: Path, *, repeats: int, quick: bool = False) -> dict[str, Any]:
     """Run every job ``repeats`` times and compare with the first time; side by side and one after another, too."""
-    finds: list[str] = []
+    finds = Finds()
     names = _QUICK if quick else tuple(JOBS)
     for name in names:
         first = work / "first"
