@@ -80,8 +80,8 @@ def test_the_interval_knows_a_difference_from_none():
 
 
 def test_what_is_not_chosen_is_as_the_recipe_has_it():
-    job = ForecastJob(TemporalSource("chickenpox"), hops=2).resolved()
-    assert (job.length, job.hops, job.cell, job.horizon) == (RECIPES["chickenpox"].length, 2, "gru", 1)
+    job = ForecastJob(TemporalSource("chickenpox"), hops=3).resolved()
+    assert (job.length, job.hops, job.cell, job.horizon) == (RECIPES["chickenpox"].length, 3, "gru", 1)
     assert job.training.optimization.lr == RECIPES["chickenpox"].lr
     assert job.resolved() == job
     own = ForecastJob(TemporalSource("", values="v.csv", edges="e.txt"), cell="gru").resolved()
