@@ -39,17 +39,29 @@ class Place(NamedTuple):
 
 
 class SeedOrder(Sampler[Place]):
-    """The input nodes of every batch of an epoch, in the order of its own shuffle.
+    """The input nodes of every batch of an epoch, in the order of its own shuffle; or one process's share of them.
+
+    Of ``share`` (r, n), the r-th of n processes gets the r-th of n nearly equal pieces of every batch, and passes
+    over a batch of which its piece is empty.
 
     Attributes:
         epoch: The epoch that the next iteration is of; every iteration begins a new one.
     """
 
-    def __init__(self, num_inputs: int, batch_size: int, *, shuffle: bool, drop_last: bool, seed: int) -> None:
+    def __init__(
+        self,
+        num_inputs: int,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        drop_last: bool,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         self.num_inputs, self.batch_size, self.shuffle, self.drop_last = num_inputs, batch_size, shuffle, drop_last
-        self.seed, self.epoch = seed, 0
+        self.seed, self.epoch, self.share = seed, 0, share
 
     def __len__(self) -> int:
         return self.num_inputs // self.batch_size if self.drop_last else -(-self.num_inputs // self.batch_size)
@@ -59,9 +71,18 @@ class SeedOrder(Sampler[Place]):
         order: IntArray = np.arange(self.num_inputs)
         if self.shuffle:
             np.random.default_rng([self.seed, epoch]).shuffle(order)
+        rank, size = self.share
         for number in range(len(self)):
             begin = number * self.batch_size
-            yield Place(epoch, number, order[begin : begin + self.batch_size])
+            positions = np.array_split(order[begin : begin + self.batch_size], size)[rank]
+            if positions.size:
+                yield Place(epoch, number * size + rank, positions)  # a number, so neighbours, of its own
+
+    def sizes(self, number: int) -> tuple[int, int]:
+        """How many nodes a batch has, and how many of them this process's share."""
+        rank, size = self.share
+        nodes = min(self.batch_size, self.num_inputs - number * self.batch_size)
+        return nodes, nodes // size + (rank < nodes % size)
 
 
 class _SeededLoader(DataLoader[Any]):
@@ -119,6 +140,7 @@ class BlockLoader(_SeededLoader):
         seed: Where chance comes from.
         num_workers: Processes that prepare batches; 0 for none but this one.
         backend: See `gnnkit.graph.sampling.NeighborSampler`.
+        share: Which process's share of every batch, and of how many; see `SeedOrder`.
 
     Example:
         >>> from gnnkit.data import load_dataset
@@ -141,10 +163,11 @@ class BlockLoader(_SeededLoader):
         seed: int = 0,
         num_workers: int = 0,
         backend: Backend = "auto",
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         sampler = BlockSampler(data.adjacency, num_neighbors, replace=replace, backend=backend)
         nodes = _input_nodes(input_nodes, data.num_nodes)
-        order = SeedOrder(nodes.size, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed)
+        order = SeedOrder(nodes.size, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, share=share)
         self.block_sampler, self.features = sampler, plain_features(data.x)
         super().__init__(_BlockBatches(sampler, self.features, data.y, nodes, seed), order, num_workers)
 

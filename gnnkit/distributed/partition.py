@@ -133,11 +133,12 @@ def _metis(edges: Entering, parts: int) -> Partition:
     row = np.repeat(np.arange(pattern.shape[0], dtype=pattern.indices.dtype), np.diff(pattern.indptr))
     kept = row != pattern.indices  # METIS takes no self-loops
     starts = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=pattern.shape[0]))])
-    _, owner = pymetis.part_graph(parts, xadj=starts, adjncy=pattern.indices[kept])
+    _, owner = pymetis.part_graph(
+        parts, pymetis.CSRAdjacency(starts.astype(pattern.indices.dtype), pattern.indices[kept])
+    )
     owners = np.asarray(owner)
     counts = np.bincount(owners, minlength=parts)
-    if counts.min() == 0:  # as METIS leaves parts of tiny graphs; a process without nodes would have no place
-        order = np.argsort(owners, kind="stable")
-        return Partition(order, balanced(np.diff(edges.crow)[order], parts), "metis")
     order = np.argsort(owners, kind="stable")
+    if counts.min() == 0:  # as METIS leaves parts of tiny graphs; a process without nodes would have no place
+        return Partition(order, balanced(np.diff(edges.crow)[order], parts), "metis")
     return Partition(order, [0, *np.cumsum(counts).tolist()], "metis")

@@ -189,13 +189,15 @@ def read_part(folder: Path, group: Group, device: torch.device | None = None) ->
     weighted = (folder / "weight.npy").exists()
     weight = torch.from_numpy(_rows(folder / "weight.npy", first, last)).to(device) if weighted else None
     pointers = torch.from_numpy((crow - first).astype(np.int64)).to(device)
-    graph = Part(pointers, col.to(device), weight, halo.num_own + halo.num_foreign, halo)
+    x = _read_features(folder, start, stop, record.num_features, device)
+    dtype = x.dtype if isinstance(x, Tensor) else x.values.dtype
+    graph = Part(pointers, col.to(device), weight, halo.num_own + halo.num_foreign, halo, dtype=dtype)
     role = torch.from_numpy(_rows(folder / "role.npy", start, stop)).to(device)
     own = torch.from_numpy(_rows(folder / "order.npy", start, stop)).to(device)
     train, val, test = (torch.nonzero(role == number).view(-1) for number in (1, 2, 3))
     return LocalData(
         graph,
-        _read_features(folder, start, stop, record.num_features, device),
+        x,
         torch.from_numpy(_rows(folder / "y.npy", start, stop)).to(device),
         train,
         val,

@@ -45,10 +45,20 @@ class Part:
         values: The edges' weights; ones where omitted.
         num_sources: Own and foreign nodes together.
         fetch: Brings the foreign rows.
+        dtype: Of weights that are omitted.
     """
 
-    def __init__(self, crow: Tensor, col: Tensor, values: Tensor | None, num_sources: int, fetch: Fetch) -> None:
-        self._entries = _Entries(crow, col, values, num_sources)
+    def __init__(
+        self,
+        crow: Tensor,
+        col: Tensor,
+        values: Tensor | None,
+        num_sources: int,
+        fetch: Fetch,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._entries = _Entries(crow, col, values, num_sources, dtype)
         self.fetch = fetch
         self._loops: Tensor | None = None  # (own, 1): what is added to the diagonal
         self._kind: str | None = None
@@ -155,7 +165,7 @@ class Part:
 class _Entries:
     """The rectangular matrix of the entering edges and its transpose, in 16 bytes an edge."""
 
-    def __init__(self, crow: Tensor, col: Tensor, values: Tensor | None, num_sources: int) -> None:
+    def __init__(self, crow: Tensor, col: Tensor, values: Tensor | None, num_sources: int, dtype: torch.dtype) -> None:
         self.num_rows, self.num_sources = crow.numel() - 1, num_sources
         device = crow.device
         narrow = torch.int32 if max(col.numel(), num_sources) < 2**31 else torch.int64
@@ -168,7 +178,7 @@ class _Entries:
             torch.from_numpy(np.ascontiguousarray(index)).to(device, narrow)
             for index in (transpose.indptr, transpose.indices)
         )
-        self.values = torch.ones(col.numel(), device=device) if values is None else values
+        self.values = torch.ones(col.numel(), dtype=dtype, device=device) if values is None else values
         # Without weights both orders hold the same ones.
         self.t_values = self.values if values is None else torch.from_numpy(transpose.data).to(device)
         self.lowest = float(self.values.min()) if values is not None and values.numel() else 0.0

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from gnnkit.data.node_data import NodeData
 from gnnkit.distributed.group import TorchGroup, agreed, join_group
 from gnnkit.distributed.launch import restarts
 from gnnkit.distributed.parts import LocalData, PartitionRecord, read_part, read_record, write_parts
@@ -42,7 +43,9 @@ from gnnkit.runs import (
     write_json,
 )
 from gnnkit.runs.many import run_apart
+from gnnkit.training.nodes import NodeResult, TrainConfig
 from gnnkit.training.partitioned import fit_partitioned, sample_hidden
+from gnnkit.training.shared_batches import fit_shared
 
 PARTITION = "partition"  # the folder, within the run's, of the graph in parts
 
@@ -160,17 +163,14 @@ class _Job:
         job = folder.read_config(NodeJob)
         if folder.read_summary() is not None:
             return _Begun(folder.path, job, done=True)
-        parts = folder.path / PARTITION
-        known = read_record(parts)
-        if known is None or len(known.bounds) != self.group.size + 1 or not (parts / "data.json").exists():
-            outcome = run_apart(_share_out, self.group.size, shared=(job, parts))
-            if not outcome.ok:
-                if self.fresh:  # a bad split or an impossible request leaves no folder behind
-                    _discard(folder)
-                if outcome.status == "interrupted":
-                    raise Interrupted(outcome.error)
-                raise RunError(outcome.error.partition(": ")[2] or outcome.error)
-        sizes = config_from_toml(read_json(parts / "data.json")["sizes"], DataSizes, source=parts / "data.json")
+        if job.distributed == "minibatch":
+            try:
+                sizes = DataSizes.of(_load(job))
+            except Exception:
+                self._give_up(folder)
+                raise
+        else:
+            sizes = self._share_out(job, folder)
         if job.sizes is None:
             job = replace(job, sizes=sizes)
             folder.write_config(job)
@@ -178,43 +178,97 @@ class _Job:
             raise RunError(f"the data has changed since {folder.path} was begun: {job.sizes}, now {sizes}")
         return _Begun(folder.path, job, done=False)
 
+    def _give_up(self, folder: RunFolder) -> None:
+        """A bad split or an impossible request leaves no folder behind."""
+        if self.fresh:
+            _discard(folder)
+
+    def _share_out(self, job: NodeJob, folder: RunFolder) -> DataSizes:
+        """In the first process: the graph in parts, made by a process that ends with it."""
+        parts = folder.path / PARTITION
+        known = read_record(parts)
+        if known is None or len(known.bounds) != self.group.size + 1 or not (parts / "data.json").exists():
+            outcome = run_apart(_share_out, self.group.size, shared=(job, parts))
+            if not outcome.ok:
+                self._give_up(folder)
+                if outcome.status == "interrupted":
+                    raise Interrupted(outcome.error)
+                raise RunError(outcome.error.partition(": ")[2] or outcome.error)
+        return config_from_toml(read_json(parts / "data.json")["sizes"], DataSizes, source=parts / "data.json")
+
     def _train(self, begun: _Begun, folder: RunFolder | None, started: float) -> NodeSummary | None:
-        group, job = self.group, begun.job
-        config = job.training
-        parts = begun.folder / PARTITION
-        data = agreed(group, lambda: read_part(parts, group, group.device), group.device)
-        model = new_model(job)
-        before = group.bytes_sent
+        job = begun.job
+        config = replace(job.training, device=str(self.group.device))
         with use_threads(job.threads), Progress(config.epochs, f"train {job.name}", mode=self.progress) as bar:
-            config = replace(config, device=str(group.device))
             try:
-                result = fit_partitioned(model, data, group, config, folder=folder, progress=bar)
+                trained = (self._by_batches if job.distributed == "minibatch" else self._by_parts)(
+                    begun, config, folder, bar
+                )
             except Interrupted as stopped:
                 raise Interrupted(f"{stopped} {begun.folder}") from None
-            shares = _shares(group, data, (group.bytes_sent - before) // max(result.epochs, 1))
-            sampled = sample_hidden(model, data, group)
         if folder is None:
             return None
         seconds = time.perf_counter() - started
-        details = read_json(parts / "data.json")
-        summary = summary_of(job, details["name"], [result], seconds, details["splits"])
-        summary["distributed"] = _described(job, data.record, shares)
-        title = f"{job.model} on {details['name']}"
-        node_report.draw_curves(folder, title, [result], measured=data.record.sizes[1] > 0)
-        names = job.sizes.class_names if job.sizes else None
-        node_report.draw_embedding(folder, title, sampled.vectors, sampled.labels, names)
+        summary = summary_of(job, trained.name, [trained.result], seconds, trained.splits)
+        summary["distributed"] = {"mode": job.distributed, "processes": self.group.size, **trained.shared}
+        trained.draw(folder)
         node_report.write(folder, job, summary)
         folder.write_summary(summary)  # last: it says that the job is done
-        shutil.rmtree(parts)
+        shutil.rmtree(begun.folder / PARTITION, ignore_errors=True)
         return NodeSummary(folder.path, summary)
+
+    def _by_parts(self, begun: _Begun, config: TrainConfig, folder: RunFolder | None, bar: Progress) -> _Trained:
+        group, job, parts = self.group, begun.job, begun.folder / PARTITION
+        data = agreed(group, lambda: read_part(parts, group, group.device), group.device)
+        details = read_json(parts / "data.json")
+        model, before = new_model(job), group.bytes_sent
+        result = fit_partitioned(model, data, group, config, folder=folder, progress=bar)
+        shared = _described(data.record, _shares(group, data, before, result))
+        sampled = sample_hidden(model, data, group)
+
+        def draw(folder: RunFolder) -> None:
+            title = f"{job.model} on {details['name']}"
+            node_report.draw_curves(folder, title, [result], measured=data.record.sizes[1] > 0)
+            names = job.sizes.class_names if job.sizes else None
+            node_report.draw_embedding(folder, title, sampled.vectors, sampled.labels, names)
+
+        return _Trained(result, details["name"], details["splits"], shared, draw)
+
+    def _by_batches(self, begun: _Begun, config: TrainConfig, folder: RunFolder | None, bar: Progress) -> _Trained:
+        group, job = self.group, begun.job
+        data = agreed(group, lambda: _load(job), group.device)
+        model, before = new_model(job), group.bytes_sent
+        result = fit_shared(model, data, group, config, folder=folder, progress=bar)
+        sent = _columns(group, [(group.bytes_sent - before) // max(result.epochs, 1)])[0]
+
+        def draw(folder: RunFolder) -> None:
+            node_report.draw(folder, job, data, model.cpu(), [result])
+
+        splits = splits_of(job, data, [result.seed]) if group.rank == 0 else {}
+        return _Trained(result, data.name, splits, {"bytes_sent_per_epoch": sent}, draw)
+
+
+class _Trained(NamedTuple):
+    """What training left in one process; ``splits`` and ``draw`` are the first one's business."""
+
+    result: NodeResult
+    name: str
+    splits: dict[str, Any]
+    shared: dict[str, Any]
+    draw: Callable[[RunFolder], None]
+
+
+def _load(job: NodeJob) -> NodeData:
+    data = job.source.split_for(job.source.load(), job.training.seed)
+    if not bool(data.train_mask.any()):
+        raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+    return data
 
 
 def _share_out(shared: tuple[NodeJob, Path], processes: int) -> None:
     """Read the whole data and write it in parts, with what must be known of it."""
     job, parts = shared
-    data = job.source.split_for(job.source.load(), job.training.seed)
-    if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+    data = _load(job)
     write_parts(data, parts, processes)
     splits = splits_of(job, data, [job.training.seed])
     sizes = config_to_toml(DataSizes.of(data))
@@ -231,21 +285,24 @@ def _discard(folder: RunFolder) -> None:
         folder.path.rmdir()
 
 
-def _shares(group: TorchGroup, data: LocalData, bytes_per_epoch: int) -> list[list[int]]:
-    """Per process: its nodes, entering edges, foreign nodes and bytes sent in an epoch."""
-    table = torch.zeros(group.size, 4, dtype=torch.int64, device=group.device)
-    mine = [data.graph.num_nodes, data.graph.num_edges, data.halo.num_foreign, bytes_per_epoch]
+def _shares(group: TorchGroup, data: LocalData, before: int, result: NodeResult) -> list[list[int]]:
+    """Nodes, entering edges, foreign nodes and bytes sent in an epoch, of every process."""
+    sent = (group.bytes_sent - before) // max(result.epochs, 1)
+    return _columns(group, [data.graph.num_nodes, data.graph.num_edges, data.halo.num_foreign, sent])
+
+
+def _columns(group: TorchGroup, mine: list[int]) -> list[list[int]]:
+    """This process's numbers beside those of the others, a list of each kind."""
+    table = torch.zeros(group.size, len(mine), dtype=torch.int64, device=group.device)
     table[group.rank] = torch.tensor(mine)
     group.sum_(table)
     columns: list[list[int]] = table.t().tolist()
     return columns
 
 
-def _described(job: NodeJob, record: PartitionRecord, shares: list[list[int]]) -> dict[str, Any]:
+def _described(record: PartitionRecord, shares: list[list[int]]) -> dict[str, Any]:
     nodes, edges, foreign, sent = shares
     return {
-        "mode": job.distributed,
-        "processes": len(nodes),
         "order": record.method,
         "cut_edges": record.cut_edges,
         "cut": record.cut,

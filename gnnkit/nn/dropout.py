@@ -64,7 +64,7 @@ def _dropped_by_row(x: Features, p: float, draws: RowDraws) -> Features:
         keep = kept_of(draws.of_entries(x.pattern.row, x.pattern.col), p)
         return cast(Features, x.with_values(x.values * _scaled(keep, x.values, p)))
     nodes_first = x.movedim(-2, 0)
-    keep = kept_of(draws.of_rows(nodes_first[0].numel()), p)
+    keep = kept_of(draws.of_rows(x.size(-2), nodes_first[0].numel()), p)
     keep = keep.view(nodes_first.shape).movedim(0, -2)
     return cast(Features, x * _scaled(keep, x, p))
 

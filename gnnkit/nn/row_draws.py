@@ -27,21 +27,20 @@ class RowDraws:
 
     Args:
         key: What tells this step from others, such as the seed and the epoch; 64 bits of it count.
-        nodes: Ids in the whole graph of the rows that layers are given, ``(R)``, and then of further
-            sources whose edges enter them.
-        num_rows: R.
+        nodes: Ids in the whole graph of the rows that layers are given, which are the first of them, and of
+            all sources of edges that enter these.
     """
 
-    def __init__(self, key: tuple[int, ...], nodes: Tensor, num_rows: int) -> None:
+    def __init__(self, key: tuple[int, ...], nodes: Tensor) -> None:
         self._key = 0
         for number in key:
             self._key = _mixed_int(self._key + _GOLDEN + number)
-        self.nodes, self.num_rows = nodes, num_rows
+        self.nodes = nodes
         self._draws = 0
 
-    def of_rows(self, width: int) -> Tensor:
-        """The next draw for dense rows: int16, uniform, ``(R, width)``."""
-        first = self._first(self.nodes[: self.num_rows])
+    def of_rows(self, num_rows: int, width: int) -> Tensor:
+        """The next draw for dense rows, those of the first nodes: int16, uniform, ``(num_rows, width)``."""
+        first = self._first(self.nodes[:num_rows])
         return _lanes(first, width)
 
     def of_entries(self, row: Tensor, col: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from gnnkit.training.layerwise import LayeredModel, Layerwise
 from gnnkit.training.metrics import accuracy
 
 DEFAULT_FANOUT = 10
-_STOPS_WITHIN_AN_EPOCH_AFTER = 5.0  # seconds; a shorter epoch is finished first, so that its checkpoint is written
+LONG_EPOCH = 5.0  # seconds; a shorter epoch is finished first, so that its checkpoint is written
 
 
 def fanouts_of(model: nn.Module, fanout: Sequence[int] | None) -> tuple[int, ...]:
@@ -56,6 +56,7 @@ class MiniBatches:
         seed: Of shuffles and neighbours.
         workers: Processes that prepare batches.
         device: Where the model is.
+        share: Which process's share of every batch, and of how many; see `gnnkit.data.SeedOrder`.
 
     Raises:
         ValueError: If the model takes no blocks, or there is not one fan-out per layer.
@@ -71,10 +72,18 @@ class MiniBatches:
         seed: int = 0,
         workers: int = 0,
         device: str = "cpu",
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         fanouts = fanouts_of(model, fanout)
         self.loader = BlockLoader(
-            data, fanouts, data.train_mask, batch_size=batch_size, shuffle=True, seed=seed, num_workers=workers
+            data,
+            fanouts,
+            data.train_mask,
+            batch_size=batch_size,
+            shuffle=True,
+            seed=seed,
+            num_workers=workers,
+            share=share,
         )
         self.data, self.device = data, device
         self.val_nodes = torch.nonzero(data.val_mask).view(-1)
@@ -110,7 +119,7 @@ class MiniBatches:
             seen += batch.y.numel()
             if tell is not None:
                 tell(number, len(self.loader))
-            long = time.monotonic() - started > _STOPS_WITHIN_AN_EPOCH_AFTER
+            long = time.monotonic() - started > LONG_EPOCH
             if long and number < len(self.loader) and stop is not None and stop.requested:
                 raise Interrupted(f"stopped within epoch {epoch}; continue with --resume")
         return {"train_loss": float(loss_sum) / seen, "train_accuracy": right / seen}

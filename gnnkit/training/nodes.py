@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -137,14 +138,72 @@ def fit(
     config = config or TrainConfig()
     if not bool(data.train_mask.any()):
         raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+    start(model, config)
+    passes = _passes(model, data, config)
+    optimizer = adam(model, config)
+    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
+    train_epochs(model, passes, optimizer, session, config, progress=progress)
+    nodes = torch.nonzero(data.test_mask).view(-1)
+    labels = data.y[nodes].cpu()
+
+    def confusion() -> Tensor:
+        predicted = passes.logits(model, nodes).argmax(dim=-1).cpu()
+        return confusion_matrix(predicted, labels, data.num_classes)
+
+    return result_of(model, confusion, session, config)
+
+
+class Passes(Protocol):
+    """How a model sees the data, epoch by epoch."""
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epoch: int,
+        *,
+        stop: StopRequest | None = None,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> dict[str, float]:
+        """Train on all training nodes once; their loss and accuracy."""
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Loss and accuracy on the validation nodes; nothing where there are none."""
+
+
+def start(model: nn.Module, config: TrainConfig) -> None:
+    """Seed everything and draw the weights anew, on the device."""
     seed_everything(config.seed)
     reset = getattr(model, "reset_parameters", None)
     if callable(reset):
         reset()
     model.to(config.device)
-    passes = _passes(model, data, config)
-    optimizer = _adam(model, config)
-    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
+
+
+def train_epochs(
+    model: nn.Module,
+    passes: Passes,
+    optimizer: torch.optim.Optimizer,
+    session: Session,
+    config: TrainConfig,
+    *,
+    progress: ProgressSink | None = None,
+    asked: Callable[[StopRequest], bool] = lambda stop: stop.requested,
+) -> None:
+    """Train to the last epoch, or until patience runs out; the session then holds what was best.
+
+    Args:
+        model: What is trained.
+        passes: How it sees the data.
+        optimizer: Of its weights.
+        session: Where it stands.
+        config: How long, and how often it is scored.
+        progress: Who is told.
+        asked: Whether to stop after the epoch; several processes agree on it.
+
+    Raises:
+        DivergedError, Interrupted: As `fit`.
+    """
     with catch_interrupt() as stop:
         while session.step < config.epochs and not _out_of_patience(session, config):
             epoch = session.step + 1
@@ -157,7 +216,7 @@ def fit(
             session.keep_highest("val_accuracy", row.get("val_accuracy", math.nan))
             if progress is not None:
                 progress.update(epoch, **row)
-            if stop.requested:
+            if asked(stop):
                 session.save()
                 raise Interrupted(f"stopped after epoch {epoch}; continue with --resume")
             session.save_if_due()
@@ -165,7 +224,6 @@ def fit(
         if name not in session.best:  # without validation nodes the last epoch is the selected one
             session.keep(name, math.nan)
     session.save()
-    return _result(model, data, passes, session, config)
 
 
 def _out_of_patience(session: Session, config: TrainConfig) -> bool:
@@ -253,7 +311,8 @@ class FullGraph:
         return self._asked[1].logits(model)
 
 
-def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser of node classifiers, with the weight decay that the model's groups name."""
     groups = getattr(model, "parameter_groups", None)
     if groups is None:
         return torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
@@ -261,17 +320,15 @@ def _adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def _result(
-    model: nn.Module, data: NodeData, passes: FullGraph | MiniBatches, session: Session, config: TrainConfig
+def result_of(
+    model: nn.Module, confusion_of: Callable[[], Tensor], session: Session, config: TrainConfig
 ) -> NodeResult:
-    nodes = torch.nonzero(data.test_mask).view(-1)
-    labels = data.y[nodes].cpu()
+    """What training gave, by the confusion on the test nodes at the weights that the model then has."""
 
     def scores(best: Best) -> Scores:
         model.load_state_dict(best.weights)
-        predicted = passes.logits(model, nodes).argmax(dim=-1).cpu()
-        confusion = confusion_matrix(predicted, labels, data.num_classes)
-        count = labels.numel()
+        confusion = confusion_of()
+        count = int(confusion.sum())
         share = int(confusion.diagonal().sum()) / count if count else math.nan
         return Scores(best.step, share, macro_f1(confusion), confusion.tolist())
 

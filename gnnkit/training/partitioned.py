@@ -8,9 +8,8 @@ every process; only the first writes a run folder.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -20,10 +19,10 @@ from torch.nn.functional import cross_entropy
 from gnnkit.distributed.group import Group, sum_gradients
 from gnnkit.distributed.parts import LocalData
 from gnnkit.nn.row_draws import RowDraws, drawing_by_row
-from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
-from gnnkit.training.metrics import confusion_matrix, macro_f1
-from gnnkit.training.nodes import COLUMNS, NodeResult, Scores, TrainConfig, _adam, _out_of_patience
-from gnnkit.training.session import Best, ProgressSink, Session, current_weights
+from gnnkit.runs import RunFolder, StopRequest
+from gnnkit.training.metrics import confusion_matrix
+from gnnkit.training.nodes import COLUMNS, NodeResult, TrainConfig, adam, result_of, start, train_epochs
+from gnnkit.training.session import ProgressSink, Session
 
 
 def fit_partitioned(
@@ -58,36 +57,14 @@ def fit_partitioned(
     config = config or TrainConfig()
     if data.record.sizes[0] == 0:
         raise ValueError("train_mask selects no node, so there is nothing to learn from; set some True")
-    seed_everything(config.seed)
-    reset = getattr(model, "reset_parameters", None)
-    if callable(reset):
-        reset()
-    model.to(data.y.device)
-    run = _Run(model, data, group, config.seed)
-    optimizer = _adam(model, config)
+    config = replace(config, device=str(data.y.device))
+    start(model, config)
+    passes = PartitionedGraph(data, group, config.seed)
+    optimizer = adam(model, config)
     session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
     share_checkpoint(session, group)
-    with catch_interrupt() as stop:
-        while session.step < config.epochs and not _out_of_patience(session, config):
-            epoch = session.step + 1
-            row, stopping = run.train_step(optimizer, epoch, stop.requested)
-            session.check_finite(row["train_loss"])
-            if data.record.sizes[1] and (epoch % config.eval_every == 0 or epoch == config.epochs):
-                row |= run.scored(data.val, data.record.sizes[1])
-            session.record(row)
-            session.keep_lowest("val_loss", row.get("val_loss", math.nan))
-            session.keep_highest("val_accuracy", row.get("val_accuracy", math.nan))
-            if progress is not None:
-                progress.update(epoch, **row)
-            if stopping:
-                session.save()
-                raise Interrupted(f"stopped after epoch {epoch}; continue with --resume")
-            session.save_if_due()
-    for name in ("val_loss", "val_accuracy"):
-        if name not in session.best:  # without validation nodes the last epoch is the selected one
-            session.keep(name, math.nan)
-    session.save()
-    return run.result(session, config)
+    train_epochs(model, passes, optimizer, session, config, progress=progress, asked=lambda _: passes.stopping)
+    return result_of(model, lambda: passes.confusion(model), session, config)
 
 
 def share_checkpoint(session: Session, group: Group) -> None:
@@ -100,77 +77,79 @@ def share_checkpoint(session: Session, group: Group) -> None:
         session.restore(content)
 
 
-@dataclass(frozen=True)
-class _Run:
-    model: nn.Module
-    data: LocalData
-    group: Group
-    seed: int
+class PartitionedGraph:
+    """A model's passes over a graph of which each process has a part, and its exact scores.
 
-    def logits(self, rows: Tensor) -> Tensor:
-        out: Tensor = self.model(self.data.x, self.data.graph)
+    Args:
+        data: This process's part.
+        group: The processes.
+        seed: Of dropout.
+
+    Attributes:
+        stopping: Whether a process was asked to stop by the end of the last epoch; the same in all.
+    """
+
+    def __init__(self, data: LocalData, group: Group, seed: int) -> None:
+        self.data, self.group, self.seed, self.stopping = data, group, seed, False
+
+    def _logits(self, model: nn.Module, rows: Tensor) -> Tensor:
+        out: Tensor = model(self.data.x, self.data.graph)
         return out[rows]
 
-    def train_step(self, optimizer: torch.optim.Optimizer, epoch: int, stop: bool) -> tuple[dict[str, float], bool]:
-        """One update, by the gradients of all; and whether a process was asked to stop."""
-        self.model.train()
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epoch: int,
+        *,
+        stop: StopRequest | None = None,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> dict[str, float]:
+        """One update, by the gradients of all; an epoch is one, so there is nothing to tell within it."""
+        model.train()
         optimizer.zero_grad()
         data, count = self.data, self.data.record.sizes[0]
-        draws = RowDraws((self.seed, epoch), data.nodes, data.graph.num_nodes)
-        with drawing_by_row(draws):
-            logits = self.logits(data.train)
-            labels = data.y[data.train]
-            # A process without training nodes adds 0, and takes part in every exchange all the same.
-            loss = cross_entropy(logits, labels, reduction="sum") / count
-            loss.backward()  # type: ignore[no-untyped-call]
-        sum_gradients(self.model.parameters(), self.group)
+        labels = data.y[data.train]
+        with drawing_by_row(RowDraws((self.seed, epoch), data.nodes)):
+            logits = self._logits(model, data.train)
+        # A process without training nodes adds 0, and takes part in every exchange all the same.
+        loss = cross_entropy(logits, labels, reduction="sum") / count
+        loss.backward()  # type: ignore[no-untyped-call]
+        sum_gradients(model.parameters(), self.group)
         optimizer.step()
-        total = _summed(self.group, logits, [loss.detach() * count, _right(logits, labels), float(stop)])
-        return {"train_loss": total[0] / count, "train_accuracy": total[1] / count}, total[2] > 0
+        asked = stop is not None and stop.requested
+        total = summed(self.group, logits, [loss.detach() * count, count_right(logits, labels), float(asked)])
+        self.stopping = total[2] > 0
+        return {"train_loss": total[0] / count, "train_accuracy": total[1] / count}
 
     @torch.no_grad()
-    def scored(self, rows: Tensor, count: int) -> dict[str, float]:
-        self.model.eval()
-        logits, labels = self.logits(rows), self.data.y[rows]
-        total = _summed(self.group, logits, [cross_entropy(logits, labels, reduction="sum"), _right(logits, labels)])
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Loss and accuracy on the validation nodes of the whole graph; nothing where there are none."""
+        count = self.data.record.sizes[1]
+        if not count:
+            return {}
+        model.eval()
+        logits, labels = self._logits(model, self.data.val), self.data.y[self.data.val]
+        loss = cross_entropy(logits, labels, reduction="sum")
+        total = summed(self.group, logits, [loss, count_right(logits, labels)])
         return {"val_loss": total[0] / count, "val_accuracy": total[1] / count}
 
     @torch.no_grad()
-    def result(self, session: Session, config: TrainConfig) -> NodeResult:
-        self.model.eval()
-        labels, count = self.data.y[self.data.test], self.data.record.sizes[2]
-
-        def scores(best: Best) -> Scores:
-            self.model.load_state_dict(best.weights)
-            predicted = self.logits(self.data.test).argmax(dim=-1)
-            confusion = confusion_matrix(predicted, labels, self.data.record.num_classes)
-            self.group.sum_(confusion)
-            confusion = confusion.cpu()
-            share = int(confusion.diagonal().sum()) / count if count else math.nan
-            return Scores(best.step, share, macro_f1(confusion), confusion.tolist())
-
-        last = scores(Best(session.step, math.nan, current_weights(self.model)))
-        by_accuracy = scores(session.best["val_accuracy"])
-        chosen = session.best["val_loss"]
-        selected = scores(chosen)  # last of all: the model keeps these weights
-        return NodeResult(
-            test=selected,
-            test_at_best_val_accuracy=by_accuracy,
-            test_at_last_epoch=last,
-            val_loss=chosen.value,
-            val_accuracy=session.history["val_accuracy"][chosen.step - 1],
-            epochs=session.step,
-            seed=config.seed,
-            seconds=session.seconds,
-            history=session.history,
-        )
+    def confusion(self, model: nn.Module) -> Tensor:
+        """On the test nodes of the whole graph."""
+        model.eval()
+        predicted = self._logits(model, self.data.test).argmax(dim=-1)
+        found = confusion_matrix(predicted, self.data.y[self.data.test], self.data.record.num_classes)
+        self.group.sum_(found)
+        return found.cpu()
 
 
-def _right(logits: Tensor, labels: Tensor) -> Tensor:
+def count_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many rows' largest logit is the label's."""
     return (logits.argmax(dim=-1) == labels).sum()
 
 
-def _summed(group: Group, logits: Tensor, numbers: Sequence[Tensor | float]) -> list[float]:
+def summed(group: Group, logits: Tensor, numbers: Sequence[Tensor | float]) -> list[float]:
     """Numbers of this process, each summed over all."""
     total = torch.stack([torch.as_tensor(each, dtype=torch.float64, device=logits.device) for each in numbers])
     group.sum_(total)
