@@ -1,5 +1,6 @@
 """GRAPH on the command line: a file that exists, else the name of a data set; and how to read it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -19,7 +20,7 @@ GraphArgument = Annotated[
     str,
     typer.Argument(
         metavar="GRAPH",
-        help="A graph file (.txt .edges .csv .tsv .graphml .mtx .npz), else the name of a data set.",
+        help="A graph file (.txt .edges .csv .tsv .graphml .mtx .npz), a folder made by convert, or a data set's name.",
         show_default=False,
     ),
 ]
@@ -61,7 +62,7 @@ class NamedGraph(NamedTuple):
 
     name: str
     adjacency: "Adjacency"
-    node_names: tuple[str, ...] | None
+    node_names: Sequence[str] | None
     y: "Tensor | None"
 
     def name_of(self, node: int) -> str:
@@ -86,6 +87,8 @@ def open_graph(
         MissingDataError: If the data set's files are not there.
     """
     path = Path(graph)
+    if (path / "graph.json").is_file():
+        return _folder(path, directed=directed, nodes=nodes, delimiter=delimiter, header=header)
     if not path.is_file():
         for option, value in {"--directed": directed, "--nodes": nodes, "--delimiter": delimiter}.items():
             if value:
@@ -110,6 +113,17 @@ def open_graph(
         raise BadUsageError(str(error)) from error
     detail(f"read {adjacency.num_nodes} nodes and {adjacency.num_edges} edges from {path}")
     return NamedGraph(path.name, adjacency, node_names, None)
+
+
+def _folder(path: Path, **options: object) -> NamedGraph:
+    from gnnkit.graph.graph_folder import GraphFolder, mapped_tensor
+
+    for option, value in options.items():
+        if value not in (None, False):
+            raise BadUsageError(f"--{option} is for edge-list files; {path} is a graph folder, and knows it")
+    folder = GraphFolder(path)
+    y = mapped_tensor(folder.array("y", size=folder.content["num_nodes"])) if "y" in folder else None
+    return NamedGraph(path.name, folder.adjacency(), folder.node_names, y)
 
 
 def _data_set(name: str, data_root: Path | None) -> NamedGraph:

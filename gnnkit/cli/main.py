@@ -10,6 +10,7 @@ import typer
 
 from gnnkit.cli.adjacency import adjacency
 from gnnkit.cli.compare import compare
+from gnnkit.cli.convert import convert
 from gnnkit.cli.data import data
 from gnnkit.cli.evaluate import evaluate
 from gnnkit.cli.flow import flow
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(info)
+app.command()(convert)
 app.command()(adjacency)
 app.command()(hops)
 app.command()(neighborhood_function)

@@ -153,6 +153,12 @@ def train(
     show_rows([("run folder", printable(summary.folder)), ("pictures", printable(pictures))])
 
 
+def _is_folder(path: Path) -> bool:
+    from gnnkit.graph.graph_folder import is_graph_folder
+
+    return is_graph_folder(path)
+
+
 def _fanout(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -176,10 +182,10 @@ def _source(
 
     if edges is not None and dataset is not None:
         raise BadUsageError(f"--edges {edges} comes in place of the data set {dataset!r}; give one of them")
-    if edges is None and dataset is not None and Path(dataset).is_file():
+    if edges is None and dataset is not None and (Path(dataset).is_file() or _is_folder(Path(dataset))):
         edges = Path(dataset)
     if edges is not None:
-        if labels is None:
+        if labels is None and not (_is_folder(edges) and (edges / "y.npy").is_file()):
             raise BadUsageError(f"training on {edges} needs the nodes' classes: name a table with --labels")
         named = {"features": features, "labels": labels, "nodes": nodes}
         files = {name: None if path is None else str(path) for name, path in named.items()}

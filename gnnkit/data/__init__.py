@@ -4,6 +4,7 @@ from gnnkit.data.arrays import identity_features, row_normalized
 from gnnkit.data.datasets import load_dataset
 from gnnkit.data.documents import Documents, document_graph, load_r8, read_documents
 from gnnkit.data.download import DownloadError, FileStatus, download_dataset, verify_dataset
+from gnnkit.data.graph_folder import read_folder
 from gnnkit.data.neighbor_loader import BlockBatch, BlockLoader, NeighborLoader
 from gnnkit.data.node_data import NodeData
 from gnnkit.data.registry import DATASETS, DatasetInfo, data_root, dataset_info
@@ -30,6 +31,7 @@ __all__ = [
     "load_r8",
     "random_split",
     "read_documents",
+    "read_folder",
     "read_node_data",
     "row_normalized",
     "stratified_split",

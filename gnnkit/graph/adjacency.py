@@ -22,6 +22,8 @@ from gnnkit.graph.validation import (
 )
 
 if TYPE_CHECKING:
+    import os
+
     import networkx
     import scipy.sparse
 
@@ -167,6 +169,21 @@ class Adjacency:
         return cls.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
 
     @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Adjacency:
+        """The graph in a folder that ``gnnkit convert`` has written, over memory maps of its files.
+
+        Nothing is read before it is needed, and processes that open one folder share its memory. Searches,
+        neighbour sampling and products run on the maps; what derives new weights from the whole graph, such
+        as :meth:`normalized`, makes them in memory.
+
+        Raises:
+            FileFormatError: If it is no such folder, or a file of it is missing or damaged.
+        """
+        from gnnkit.graph.graph_folder import open_adjacency
+
+        return open_adjacency(folder)
+
+    @classmethod
     def batch(cls, graphs: Sequence[Adjacency]) -> Adjacency:
         """Several graphs as one of several components: a block-diagonal matrix.
 
@@ -238,16 +255,14 @@ class Adjacency:
 
     def in_degree(self, *, weighted: bool = False) -> Tensor:
         """Edges entering each node ``(N)``, int64; or the sum of their weights."""
-        return self._degree(self._matrix.pattern.col, weighted)
+        return self._degree(self._matrix.pattern.col) if weighted else self._matrix.pattern.column_counts()
 
     def out_degree(self, *, weighted: bool = False) -> Tensor:
         """Edges leaving each node ``(N)``, int64; or the sum of their weights."""
-        return self._degree(self._matrix.pattern.row, weighted)
+        return self._degree(self._matrix.pattern.row) if weighted else self._matrix.pattern.crow.diff()
 
-    def _degree(self, index: Tensor, weighted: bool) -> Tensor:
-        if weighted:
-            return normalization.degree(self._matrix.values, index, self.num_nodes).to(self.dtype)
-        return torch.bincount(index, minlength=self.num_nodes)
+    def _degree(self, index: Tensor) -> Tensor:
+        return normalization.degree(self._matrix.values, index, self.num_nodes).to(self.dtype)
 
     # ---- what it becomes -------------------------------------------------------------------------
 
@@ -403,6 +418,8 @@ class Adjacency:
         """What ``compute`` gives, kept with this graph unless gradients must flow through the weights."""
         if may_vary(self._matrix.values):
             return compute()
+        if key in self._matrix.facts:
+            return cast(Kept, self._matrix.facts[key])
         if key not in self._kept:
             while len(self._kept) >= _MAX_KEPT:
                 self._kept.pop(next(iter(self._kept)))
@@ -415,6 +432,8 @@ class Adjacency:
         return f"Adjacency(num_nodes={self.num_nodes}, num_edges={self.num_edges}{extra})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if "folder" in self._matrix.facts:
+            return Adjacency.open, (self._matrix.facts["folder"],)
         # Tensors only: what was derived is computed anew where it is needed.
         pattern = self._matrix.pattern
         return _from_csr, (pattern.crow, pattern.col, self._matrix.values.detach())

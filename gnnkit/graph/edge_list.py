@@ -75,7 +75,7 @@ def split_cells(text: str, delimiter: str | None) -> list[str]:
     return [cell.strip() for cell in text.split(delimiter)]
 
 
-class _EdgeListReader:
+class EdgeListReader:
     """Reads an edge list line by line and names the line of whatever is wrong."""
 
     def __init__(self, path: Path, form: EdgeListFormat) -> None:
@@ -86,22 +86,13 @@ class _EdgeListReader:
         self.weight: list[float] = []
         self.line: list[int] = []
         self.columns: int | None = None
+        self.header_may_come = form.header is not False
 
     def read(self) -> EdgeRows:
-        header_may_come = self.form.header is not False
+        """Read the whole file."""
         for line, text in numbered_lines(self.path):
-            if not text.strip() or text.lstrip().startswith(self.form.comments):
-                continue
-            try:
-                cells = split_cells(text, self.form.delimiter)
-            except csv.Error as error:
-                raise FileFormatError(self.path, f"broken quotes ({error})", line=line, text=text) from error
-            if header_may_come and (self.form.header or is_header(cells)):
-                header_may_come = False
-                continue
-            header_may_come = False
-            self._add(cells, line, text)
-        self._refuse_possible_header()
+            self.take(line, text)
+        self.refuse_possible_header()
         names = sorted_names(self.number_of)
         row_of = np.empty(len(names), dtype=np.int64)
         row_of[[self.number_of[name] for name in names]] = np.arange(len(names))
@@ -112,6 +103,19 @@ class _EdgeListReader:
             line=np.asarray(self.line, dtype=np.int64),
             node_names=tuple(names),
         )
+
+    def take(self, line: int, text: str) -> None:
+        """Read one line: an edge, or what is passed over."""
+        if not text.strip() or text.lstrip().startswith(self.form.comments):
+            return
+        try:
+            cells = split_cells(text, self.form.delimiter)
+        except csv.Error as error:
+            raise FileFormatError(self.path, f"broken quotes ({error})", line=line, text=text) from error
+        is_title = self.header_may_come and (self.form.header or is_header(cells))
+        self.header_may_come = False
+        if not is_title:
+            self._add(cells, line, text)
 
     def _add(self, cells: list[str], line: int, text: str) -> None:
         if len(cells) != self.columns:
@@ -166,7 +170,7 @@ class _EdgeListReader:
             raise FileFormatError(self.path, problem, line=line, text=text)
         return weight
 
-    def _refuse_possible_header(self) -> None:
+    def refuse_possible_header(self) -> None:
         """Stop at two words above whole numbers: column titles read as nodes would be two nodes too many."""
         if self.form.header is not None or len(self.line) < 2:
             return
@@ -189,7 +193,7 @@ def read_edge_rows(path: Path, form: EdgeListFormat) -> EdgeRows:
     Raises:
         FileFormatError: At the first line that is not an edge.
     """
-    return _EdgeListReader(path, form).read()
+    return EdgeListReader(path, form).read()
 
 
 def edge_table(

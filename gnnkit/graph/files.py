@@ -95,22 +95,10 @@ def read_graph(
         (('A', 'B', 'C'), 6)
     """
     path, ending = Path(path), file_ending(Path(path))
-    if ending in _DELIMITER_OF_ENDING:
-        form = EdgeListFormat(
-            delimiter=_DELIMITER_OF_ENDING[ending] if delimiter is None else _checked_delimiter(delimiter),
-            comments=(comments,) if isinstance(comments, str) else tuple(comments),
-            header=header,
-            weighted=weighted,
-        )
+    form = edge_list_format(path, delimiter, comments, header, weighted)
+    if form is not None:
         return _graph_file(path, _edge_list(path, form, directed, nodes, num_nodes))
-    for_edge_lists = {
-        "nodes": None if nodes is None else str(nodes),
-        "num_nodes": num_nodes,
-        "delimiter": delimiter,
-        "header": header,
-        "weighted": weighted,
-    }
-    for name, value in for_edge_lists.items():
+    for name, value in {"nodes": None if nodes is None else str(nodes), "num_nodes": num_nodes}.items():
         if value is not None:
             raise ValueError(f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}")
     if ending == ".graphml":
@@ -132,6 +120,33 @@ def read_graph(
         f"the name {path.name!r} has an unknown ending; known are {', '.join(READABLE_ENDINGS)}, "
         "and all but .npz may be followed by .gz"
     )
+
+
+def is_edge_list(path: Path) -> bool:
+    """Whether the ending of a file's name is that of an edge list."""
+    return file_ending(path) in _DELIMITER_OF_ENDING
+
+
+def edge_list_format(
+    path: Path, delimiter: str | None, comments: str | Sequence[str], header: bool | None, weighted: bool | None
+) -> EdgeListFormat | None:
+    """How an edge list is written, by its ending and what was said of it; None for a file of another kind.
+
+    Raises:
+        ValueError: If something is said that a file of its kind has no use for.
+    """
+    ending = file_ending(path)
+    if ending in _DELIMITER_OF_ENDING:
+        return EdgeListFormat(
+            delimiter=_DELIMITER_OF_ENDING[ending] if delimiter is None else _checked_delimiter(delimiter),
+            comments=(comments,) if isinstance(comments, str) else tuple(comments),
+            header=header,
+            weighted=weighted,
+        )
+    for name, value in {"delimiter": delimiter, "header": header, "weighted": weighted}.items():
+        if value is not None:
+            raise ValueError(f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}")
+    return None
 
 
 def _checked_delimiter(delimiter: str) -> str:

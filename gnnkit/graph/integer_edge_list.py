@@ -33,13 +33,11 @@ class NumberColumns(NamedTuple):
 
 def read_integer_edge_rows(path: Path, form: EdgeListFormat) -> EdgeRows | None:
     """Read an edge list whose names are whole numbers in their usual spelling; ``None`` if it is not one."""
-    if form.delimiter is not None and form.delimiter not in (",", ";", "\t", " ", "|", ":"):
+    if not reads_numbers(form):
         return None
-    if any(prefix[:1].encode() in _DIGITS + _BLANKS + b".eE+" for prefix in form.comments):
-        return None  # a comment could look like an edge
     try:
         with open_unpacked(path) as stream:
-            lines_before, rest = _preamble(stream, form)
+            lines_before, rest = preamble(stream, form)
             columns = read_number_columns(stream, rest, form, lines_before)
     except FileFormatError:
         return None  # the careful reader meets the same fault, and knows its line
@@ -56,6 +54,14 @@ def read_integer_edge_rows(path: Path, form: EdgeListFormat) -> EdgeRows | None:
     )
 
 
+def reads_numbers(form: EdgeListFormat) -> bool:
+    """Whether a file so written can be read here, if it holds numbers."""
+    if form.delimiter is not None and form.delimiter not in (",", ";", "\t", " ", "|", ":"):
+        return False
+    # Else a comment could look like an edge.
+    return not any(prefix[:1].encode() in _DIGITS + _BLANKS + b".eE+" for prefix in form.comments)
+
+
 def read_number_columns(stream: BinaryIO, rest: bytes, form: EdgeListFormat, lines_before: int) -> NumberColumns | None:
     """Read ``rest`` and what follows it in ``stream`` as lines of two whole numbers and perhaps a number.
 
@@ -65,8 +71,8 @@ def read_number_columns(stream: BinaryIO, rest: bytes, form: EdgeListFormat, lin
         FileFormatError: If the stream is a damaged gzip file or a bomb.
     """
     blocks: list[NumberColumns] = []
-    for block in _whole_line_blocks(stream, rest):
-        columns = _parsed_block(block, form, lines_before)
+    for block in whole_line_blocks(stream, rest):
+        columns = parsed_block(block, form, lines_before)
         if columns is None:
             return None
         lines_before += block.count(b"\n")
@@ -85,7 +91,7 @@ def read_number_columns(stream: BinaryIO, rest: bytes, form: EdgeListFormat, lin
     )
 
 
-def _preamble(stream: BinaryIO, form: EdgeListFormat) -> tuple[int, bytes]:
+def preamble(stream: BinaryIO, form: EdgeListFormat) -> tuple[int, bytes]:
     """Pass comments and a header; return how many lines went by and the first line that is neither."""
     passed, header_may_come = 0, form.header is not False
     while raw := stream.readline(MAX_LINE_BYTES + 1):
@@ -102,7 +108,7 @@ def _preamble(stream: BinaryIO, form: EdgeListFormat) -> tuple[int, bytes]:
     return passed, b""
 
 
-def _whole_line_blocks(stream: BinaryIO, rest: bytes) -> Iterator[bytes]:
+def whole_line_blocks(stream: BinaryIO, rest: bytes) -> Iterator[bytes]:
     """Yield the stream in blocks that end with a line."""
     while block := stream.read(_BLOCK_BYTES):
         block = rest + block
@@ -117,7 +123,7 @@ def _whole_line_blocks(stream: BinaryIO, rest: bytes) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _parsed_block(block: bytes, form: EdgeListFormat, lines_before: int) -> NumberColumns | None:
+def parsed_block(block: bytes, form: EdgeListFormat, lines_before: int) -> NumberColumns | None:
     """Parse whole lines into columns; ``None`` where a line is not two whole numbers [and a number]."""
     delimiter = (form.delimiter or "").encode()
     if block.translate(None, _DIGITS + _BLANKS + delimiter + b".eE+"):

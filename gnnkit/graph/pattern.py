@@ -28,10 +28,19 @@ class Pattern:
         self.crow, self.col = crow, col
         self.num_rows, self.num_cols = crow.numel() - 1, num_cols
 
+    @property
+    def num_entries(self) -> int:
+        """How many entries there are."""
+        return self.col.numel()
+
+    def column_counts(self) -> Tensor:
+        """How many entries each column has, ``(num_cols)``."""
+        return torch.bincount(self.col, minlength=self.num_cols)
+
     @cached_property
     def row(self) -> Tensor:
         """The row of every entry."""
-        return lasting(lambda: expand_rows(self.crow, self.col.numel()), self.crow)
+        return lasting(lambda: expand_rows(self.crow, self.num_entries), self.crow)
 
     @cached_property
     def transpose(self) -> Transpose:

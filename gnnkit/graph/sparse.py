@@ -38,6 +38,8 @@ class SparseMatrix:
 
     def __init__(self, pattern: Pattern, values: Tensor, *, symmetric: bool | None = None) -> None:
         self.pattern, self.values = pattern, values
+        # What is known of a graph from the start, by the name under which `Adjacency` would keep it.
+        self.facts: dict[object, Any] = {}
         if symmetric is not None:
             self.__dict__["symmetric"] = symmetric
 
@@ -68,7 +70,7 @@ class SparseMatrix:
     @property
     def num_entries(self) -> int:
         """How many entries are stored."""
-        return self.pattern.col.numel()
+        return self.pattern.num_entries
 
     @cached_property
     def symmetric(self) -> bool:
@@ -129,7 +131,8 @@ class SparseMatrix:
             return sparse_product(self.values, x, *pattern.kernel)
         if self.symmetric:
             return sparse_product(self.values, x, *pattern.kernel, symmetric=True)
-        kept, order = self.transposed_values, pattern.transpose.order
+        kept = self.transposed_values
+        order = pattern.transpose.order if kept is None else None
         return sparse_product(self.values, x, *pattern.kernel, *pattern.transpose_kernel, kept, order)
 
     def t_matmul(self, x: Tensor) -> Tensor:
@@ -140,7 +143,9 @@ class SparseMatrix:
         kept = self.transposed_values
         values = self.values[t.order] if kept is None else kept
         back = None if kept is None else self.values
-        return sparse_product(values, x, *pattern.transpose_kernel, *pattern.kernel, back, t.inverse)
+        return sparse_product(
+            values, x, *pattern.transpose_kernel, *pattern.kernel, back, t.inverse if back is None else None
+        )
 
     def to_dense(self) -> Tensor:
         """The dense matrix, duplicates summed."""
@@ -178,6 +183,7 @@ def _csr_product(crow: Tensor, col: Tensor, values: Tensor, x: Tensor) -> Tensor
     dtype = x.dtype
     if dtype in _HALF and x.device.type == "cpu":  # torch has no half product of this kind on the CPU
         x, values = x.float(), values.float()
+    values = values.contiguous()  # equal weights may be a single number, expanded
     matrix = torch.sparse_csr_tensor(crow, col, values, (num_rows, x.size(0)), check_invariants=False)
     return (matrix @ x).to(dtype)
 

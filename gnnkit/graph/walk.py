@@ -132,10 +132,10 @@ def checked_max_hops(max_hops: int | None) -> int | None:
 
 def _walk(graph: Adjacency, direction: Direction) -> Walk:
     num_nodes, pattern = graph.num_nodes, graph._matrix.pattern
-    ahead = _arcs(pattern.crow.cpu().numpy(), pattern.col.cpu().numpy())
+    ahead = _arcs(*(part.cpu().numpy() for part in pattern.kernel))
     if graph.is_undirected:
         return Walk(num_nodes, ahead, ahead)
-    behind = _arcs(pattern.transpose.crow.cpu().numpy(), pattern.transpose.col.cpu().numpy())
+    behind = _arcs(*(part.cpu().numpy() for part in pattern.transpose_kernel))
     if direction == "out":
         return Walk(num_nodes, ahead, behind)
     forth, back = (

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from gnnkit.data.datasets import load_dataset
+from gnnkit.data.graph_folder import read_folder
 from gnnkit.data.node_data import NodeData
 from gnnkit.data.splits import random_split, stratified_split
 from gnnkit.data.user_graph import read_node_data
+from gnnkit.graph.graph_folder import is_graph_folder
 from gnnkit.models.registry import ModelOptions
 from gnnkit.training.nodes import TrainConfig
 
@@ -21,7 +23,7 @@ class DataSource:
     Attributes:
         dataset: A name that `gnnkit.data.load_dataset` knows; "" where ``edges`` names a file.
         data_root: Folder of the data sets; the default one where None.
-        edges: A graph file.
+        edges: A graph file, or a folder that ``gnnkit convert`` made.
         features: Table of features, beside ``edges``.
         labels: Table of labels, beside ``edges``.
         nodes: Table of node names, beside ``edges``.
@@ -52,6 +54,11 @@ class DataSource:
                 if getattr(self, option) is not None:
                     raise ValueError(f"{option} belongs to a graph of your own; name its edges too")
             return load_dataset(self.dataset, self.data_root, split="public" if self.split == "public" else None)
+        if is_graph_folder(self.edges):
+            for option in ("features", "labels", "nodes"):
+                if getattr(self, option) is not None:
+                    raise ValueError(f"{self.edges} is a graph folder; give {option} to gnnkit convert")
+            return read_folder(self.edges)
         if self.split == "public":
             raise ValueError(f"{self.edges} has no public split; choose random or stratified")
         return read_node_data(
