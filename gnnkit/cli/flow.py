@@ -39,6 +39,7 @@ def flow(
 ) -> None:
     """Measure how strongly inputs h hops away, or s steps ago, move a model's output, trained and untrained.
 
+    A forecast's are measured by both; --no-untrained --plot draws a single one's light cone.
     Of several runs in a folder it is the one with the lowest validation loss. Several folders, of other models
     or depths, are laid side by side.
     """
@@ -54,9 +55,12 @@ def flow(
         progress="quiet" if verbosity() == "quiet" or json else "auto",
     )
     if json:
-        show_json([_row(each) for each in flows])
+        show_json([_row(each, axis) for axis in flows[0].flow.by for each in flows])
     else:
-        _show(flows)
+        for place, axis in enumerate(flows[0].flow.by):
+            if place:
+                show("")
+            _show(flows, axis)
     if plot is not None:
         from gnnkit.plots import save_figure
 
@@ -64,33 +68,34 @@ def flow(
         note(f"drew {plot}")
 
 
-def _row(each: "RunFlow") -> dict[str, Any]:
+def _row(each: "RunFlow", axis: str) -> dict[str, Any]:
+    found = each.flow.along(axis)
     return {
         "run": each.name,
         "model": each.model,
         "trained": each.trained,
-        "by": each.flow.by[0],
-        "norm": each.flow.norm,
-        "outputs": each.flow.influence.size(0),
-        "range": each.flow.range,
-        "mean_influence": each.flow.influence.mean(0).tolist(),
-        "mean_share": each.flow.mean.tolist(),
+        "by": axis,
+        "norm": found.norm,
+        "outputs": found.influence.size(0),
+        "range": found.range,
+        "mean_influence": found.influence.mean(0).tolist(),
+        "mean_share": found.mean.tolist(),
     }
 
 
-def _show(flows: "list[RunFlow]") -> None:
+def _show(flows: "list[RunFlow]", axis: str) -> None:
     from gnnkit.diagnostics.influence import UNITS
 
-    widest = max(each.flow.influence.size(1) for each in flows)
+    found = [each.flow.along(axis) for each in flows]
+    widest = max(each.influence.size(1) for each in found)
     shown = [distance for distance in _SHOWN if distance < widest]
     if widest - 1 not in shown:
         shown.append(widest - 1)
-    unit = UNITS[flows[0].flow.by[0]]
-    show(f"share of influence from within so many {unit}, in %, over {flows[0].flow.influence.size(0)} outputs")
+    show(f"share of influence from within so many {UNITS[axis]}, in %, over {found[0].influence.size(0)} outputs")
     table = [["run", "model", "weights", "range", *(str(distance) for distance in shown)]]
-    for each in flows:
-        shares = [f"{100 * each.flow.within(distance):.2f}" for distance in shown]
+    for each, along in zip(flows, found, strict=True):
+        shares = [f"{100 * along.within(distance):.2f}" for distance in shown]
         weights = "trained" if each.trained else "untrained"
-        table.append([printable(each.name), printable(each.model), weights, f"{each.flow.range:.2f}", *shares])
+        table.append([printable(each.name), printable(each.model), weights, f"{along.range:.2f}", *shares])
     for line in aligned(table, right=range(3, len(table[0]))):
         show(line)

@@ -16,6 +16,7 @@ from gnnkit.diagnostics.influence import UNITS
 from gnnkit.diagnostics.jacobian import Norm
 from gnnkit.errors import RunError
 from gnnkit.jobs.trained import load_nodes, new_model
+from gnnkit.jobs.trained_forecast import OfOneWindow, load_forecast
 from gnnkit.jobs.trained_sequence import load_sequence
 from gnnkit.runs import ProgressMode, RunFolder, seed_everything
 from gnnkit.runs.progress import Progress
@@ -58,11 +59,12 @@ def flow_of_runs(
     data_root: str | None = None,
     progress: ProgressMode = "quiet",
 ) -> list[RunFlow]:
-    """The flow by hop of node classifiers, or by step of sequence models, trained and as they started.
+    """The flow by hop of node classifiers, by step of sequence models, by both of forecasters; trained, and before.
 
     Args:
         folders: Run folders, all of one kind.
-        samples: Nodes, drawn once, or held-out sequences to measure over; None for all nodes.
+        samples: Nodes, drawn once, or held-out sequences to measure over; None for all nodes. Of a forecaster
+            all nodes in so many test windows, spread evenly, that there are as many outputs or just more.
         untrained: Measure each model as it started, too.
         norm: See `gnnkit.flow`.
         of: Of sequence models: the influence of inputs, or of the top layer's hidden states.
@@ -82,14 +84,19 @@ def flow_of_runs(
         found = ", ".join(f"{name} of kind {kind!r}" for name, kind in kinds.items())
         raise ValueError(f"hops and steps cannot be drawn over one axis: {found}; give runs of one kind")
     kind = next(iter(kinds.values()))
-    if kind not in ("nodes", "sequence"):
-        raise RunError(f"{folders[0]} holds a run of kind {kind!r}; flow reads node classifiers and sequence models")
+    if kind not in ("nodes", "sequence", "forecast"):
+        raise RunError(
+            f"{folders[0]} holds a run of kind {kind!r}; flow reads node classifiers, sequence models and forecasts"
+        )
     measured: list[RunFlow] = []
     names = _names(folders)
     for folder, name in zip(folders, names, strict=True):
-        if kind == "nodes":
-            if of != "input":
-                raise ValueError(f"of={of!r} is for sequence models; {folder} holds a node classifier")
+        if kind != "sequence" and of != "input":
+            what = "a node classifier" if kind == "nodes" else "a forecast"
+            raise ValueError(f"of={of!r} is for sequence models; {folder} holds {what}")
+        if kind == "forecast":
+            models = _forecasters(folder, samples, untrained, norm, data_root, progress)
+        elif kind == "nodes":
             models = _node_models(folder, samples, untrained, norm, data_root, progress)
         else:
             models = _sequence_models(folder, samples or 200, untrained, norm, of)
@@ -147,9 +154,47 @@ def _sequence_models(
         yield trained.job.model.label, is_trained, flow(model, inputs, by="step", norm=norm, of=of)
 
 
-def draw_flows(flows: Sequence[RunFlow], *, title: str = "") -> Figure:
-    """All flows in one figure, a line each."""
-    from gnnkit.plots.flow import flow_figure
+def _forecasters(
+    folder: str | os.PathLike[str],
+    samples: int | None,
+    untrained: bool,
+    norm: Norm,
+    data_root: str | None,
+    progress: ProgressMode,
+) -> Iterator[tuple[str, bool, Flow]]:
+    trained = load_forecast(folder, data_root=data_root)
+    windows, graph = trained.windows, trained.data.adjacency
+    count = 1 if samples is None else min(len(windows.test), -(-samples // trained.data.num_nodes))
+    starts = windows.test[torch.linspace(0, len(windows.test) - 1, count).round().long()]
+    models = [(trained.model, True)]
+    if untrained:
+        models.append((trained.as_it_started(), False))
+    for model, is_trained in models:
+        found = []
+        with Progress(count, f"flow in {Path(folder).name}", mode=progress) as bar:
+            for done, start in enumerate(starts, start=1):
+                batch = windows.batch(start.view(1))
+                x = batch.values[0].unsqueeze(-1)
+                found.append(flow(OfOneWindow(model, batch), x, graph, by=("hop", "step"), norm=norm))
+                bar.update(done)
+        yield f"{trained.job.cell}, {trained.job.operator}, {trained.job.hops} hops a step", is_trained, _joined(found)
 
-    series = {f"{each.label} (range {each.flow.range:.2f})": each.flow.shares for each in flows}
-    return flow_figure(series, distance=UNITS[flows[0].flow.by[0]], title=title)
+
+def _joined(flows: list[Flow]) -> Flow:
+    """Flows of several windows as one, of all their outputs."""
+    hops = max(each.influence.size(1) for each in flows)
+    wide = [torch.nn.functional.pad(each.influence, (0, 0, 0, hops - each.influence.size(1))) for each in flows]
+    nodes, elsewhere = (torch.cat([getattr(each, name) for each in flows]) for name in ("nodes", "elsewhere"))
+    return Flow(torch.cat(wide), flows[0].by, flows[0].norm, nodes, elsewhere)
+
+
+def draw_flows(flows: Sequence[RunFlow], *, title: str = "") -> Figure:
+    """All flows in one figure, a line each; a single one by hop and step as a light cone, several of them by hop."""
+    from gnnkit.plots.flow import flow_figure, light_cone
+
+    if len(flows) == 1 and len(flows[0].flow.by) == 2:
+        return light_cone(flows[0].flow.mean, title=title or flows[0].label)
+    axis = flows[0].flow.by[0]
+    along = {each.label: each.flow.along(axis) for each in flows}
+    series = {f"{label} (range {each.range:.2f})": each.shares for label, each in along.items()}
+    return flow_figure(series, distance=UNITS[axis], title=title)
