@@ -114,6 +114,8 @@ def row_4(content: Content) -> list[Check]:
     ends, norms = case["results"]["eval_accuracy"], case["results"]["mean_weight_hh_gradient_norm"]
     shown = ", ".join(f"{end:.2f}: {norm:.3g}" for end, norm in sorted(zip(ends, norms, strict=True)))
     claim = "the run stuck at ~.1 has the lowest gradient (accuracy: mean norm)"
+    if len(ends) < 2:
+        return [Check(claim, shown, "inconclusive", "one run has none to be compared with")]
     if min(ends) > 0.3:
         return [Check(claim, shown, "differs", "no run is stuck, so there is none to look at")]
     lowest = ends.index(min(ends)) == norms.index(min(norms))

@@ -260,7 +260,9 @@ def _measured(row: RowOnPage) -> Html:
             line.append("–" if found is None else (_mean_and_deviation(found), found["mean"]))
         cells.append([*line, (str(len(case["seeds"])), len(case["seeds"]))])
     titles = ["Setting", "Reported", *(name.replace("_", " ") for name in names), "Seeds"]
-    return table(titles, cells, caption=f"Row {row.number}: measured, mean ± sample deviation over seeds")
+    return table(
+        titles, cells, caption=f"Row {row.number}: measured, mean ± sample deviation over seeds", kind="measured"
+    )
 
 
 def _measured_texts(content: Content) -> Html:
@@ -286,7 +288,7 @@ def _measured_texts(content: Content) -> Html:
         "Time",
     ]
     caption = f"Row {content['row']}: measured, one seed; training accuracy is the mean of the last 100 batches"
-    return table(titles, cells, caption=caption)
+    return table(titles, cells, caption=caption, kind="measured")
 
 
 def _figures(row: RowOnPage) -> Html:

@@ -169,10 +169,16 @@ class _Scale:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Values and their names."""
-        if self.log and self.high - self.low > 1.2:
+        if self.log and self.high - self.low > 0.7:
             step = max(1, math.ceil((self.high - self.low) / 6))
-            powers = range(math.ceil(self.low), math.floor(self.high) + 1, step)
-            return [(10.0**power, _named(10.0**power)) for power in powers]
+            factors = (1,) if self.high - self.low > 2.5 else (1, 2, 5)
+            values = [
+                factor * 10.0**power
+                for power in range(math.floor(self.low), math.floor(self.high) + 1, step)
+                for factor in factors
+                if self.low <= math.log10(factor * 10.0**power) <= self.high
+            ]
+            return [(value, _named(value)) for value in values]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
         rough = (high - low) / 5
         size = 10 ** math.floor(math.log10(rough))
