@@ -34,9 +34,10 @@ def normalized(matrix: SparseMatrix, kind: str) -> SparseMatrix:
         matrix: Square, with non-negative weights.
         kind: ``"sym"``, w_st / sqrt(d_s d_t); ``"row"``, w_st / d_t, so that the weights entering each
             node sum to 1; ``"column"``, w_st / (weights leaving s). d is the weighted in-degree. Nodes
-            of degree 0 keep weights of 0.
+            of degree 0 keep weights of 0. Degrees and their powers are float64, so that weights of any size
+            normalise: the inverse of a subnormal float32 is infinite in float32, as is the sum of two large ones.
     """
-    row, col, values = matrix.pattern.row, matrix.pattern.col, matrix.values
+    row, col, values = matrix.pattern.row, matrix.pattern.col, matrix.values.double()
     entering = degree(values, col, matrix.pattern.num_cols)
     if kind == "sym":
         scale = _power(entering, -0.5)
@@ -46,7 +47,7 @@ def normalized(matrix: SparseMatrix, kind: str) -> SparseMatrix:
         factor = _power(entering, -1.0)[col]
     else:
         factor = _power(degree(values, row, matrix.pattern.num_rows), -1.0)[row]
-    result = (values.to(factor.dtype) * factor).to(values.dtype)
+    result = (values * factor).to(matrix.values.dtype)
     known = kind == "sym" and not result.requires_grad and matrix.symmetric
     return SparseMatrix(matrix.pattern, result, symmetric=True if known else None)
 
@@ -59,5 +60,7 @@ def degree(values: Tensor, index: Tensor, size: int) -> Tensor:
 
 def _power(degrees: Tensor, exponent: float) -> Tensor:
     # A degree of 0 is replaced before the power, so that no infinity enters the gradient either.
-    positive = degrees > 0
-    return torch.where(positive, torch.where(positive, degrees, 1.0).pow(exponent), 0.0)
+    positive, limits = degrees > 0, torch.finfo(degrees.dtype)
+    # Even a float64 can be subnormal, or the sum of two infinite: the limits keep products with the weight finite.
+    bounded = torch.where(positive, degrees, 1.0).clamp(limits.tiny, limits.max)
+    return torch.where(positive, bounded.pow(exponent), 0.0)
