@@ -102,6 +102,28 @@ def evaluate(
 
 @trees.command()
 @command
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A tree a line; ? for labels.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Say the class of trees that are not labelled, and how probable it is."""
+    from gnnkit.data.trees import read_trees
+    from gnnkit.jobs.trained_trees import load_trees
+
+    unlabelled = read_trees(file)
+    found = load_trees(run).predict(unlabelled)
+    classes = found.classes[unlabelled.roots].tolist()
+    probabilities = found.probabilities[unlabelled.roots]
+    if json:
+        show_json({"classes": classes, "probabilities": probabilities.tolist()})
+        return
+    for tree, (label, row) in enumerate(zip(classes, probabilities, strict=True)):
+        show(f"{label}  {100 * float(row[label]):5.1f} %  {printable(unlabelled.sentence(tree))[:80]}")
+
+
+@trees.command()
+@command
 def download(
     data_root: DataRootOption = None,
     mirror: Annotated[

@@ -78,6 +78,11 @@ class Trees:
             torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
         )
 
+    def sentence(self, tree: int) -> str:
+        """The words of a tree, in the nodes' order."""
+        start, stop = self.offsets[tree : tree + 2].tolist()
+        return " ".join(word for word in self.words[start:stop] if word)
+
     def to_text(self, tree: int) -> str:
         """A tree as a line of a file; ``?`` is the label of a node that has none."""
         start, stop = self.offsets[tree : tree + 2].tolist()

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gnnkit.data.treebanks import Treebank
-from gnnkit.errors import FileFormatError, RunError
-from gnnkit.jobs.tree_job import TreeJob
+from gnnkit.errors import RunError
+from gnnkit.jobs.trained_trees import KIND, job_in, load_trees, write_vocabulary
+from gnnkit.jobs.tree_job import TreeJob, TreeSizes
 from gnnkit.runs import (
     Interrupted,
     Outcome,
@@ -28,9 +29,7 @@ from gnnkit.runs import (
     spread,
     versions,
 )
-from gnnkit.training.trees import TreeResult, TreeScores, evaluate_trees, fit_trees
-
-KIND = "trees"
+from gnnkit.training.trees import TreeResult, TreeScores, fit_trees
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def resume_tree_job(
         RunError: If the folder holds no such job.
     """
     with RunFolder.resume(path) as folder:
-        job = _job_in(folder)
+        job = job_in(folder)
         if (done := folder.read_summary()) is not None:
             return TreeSummary(folder.path, done)
         for change in environment_changes(folder.environment, environment(device="cpu", threads=1)):
@@ -86,26 +85,11 @@ def evaluate_tree_run(path: str | os.PathLike[str], *, data_root: str | None = N
         RunError: If it is not a run folder of this kind, or a run has no selected weights yet.
         FileFormatError: If a file in it is damaged; nothing in it is executed.
     """
-    folder = RunFolder.open(path)
-    job = _job_in(folder)
+    job = job_in(RunFolder.open(path))
     source = job.source if data_root is None else replace(job.source, root=data_root)
-    treebank = source.load()
-    words = job.vocabulary(treebank)
-    test = words.encode(treebank.test)
-    found = {}
-    for seed in job.seeds:
-        saved = RunFolder.open(folder.seed_path(seed)).load_checkpoint()
-        if saved is None or "dev_accuracy" not in saved["best"]:
-            raise RunError(f"seed {seed} of {folder.path} has no selected weights yet; continue it with --resume")
-        model = job.build(treebank, len(words), seed)
-        try:
-            model.load_state_dict(saved["best"]["dev_accuracy"][2])
-        except RuntimeError as error:
-            first = str(error).splitlines()[-1].strip()
-            problem = f"does not fit the model in config.toml or its trees: {first}"
-            raise FileFormatError(folder.seed_path(seed) / "checkpoint.pt", problem) from error
-        found[seed] = evaluate_trees(model, test)
-    return found
+    trained = {seed: load_trees(path, seed=seed) for seed in job.seeds}
+    test = source.load().test
+    return {seed: each.evaluate(test) for seed, each in trained.items()}
 
 
 def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -133,14 +117,10 @@ class _Reporter:
         report_progress(completed)
 
 
-def _job_in(folder: RunFolder) -> TreeJob:
-    if folder.kind != KIND:
-        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-    return folder.read_config(TreeJob)
-
-
 def _train(job: TreeJob, treebank: Treebank, folder: RunFolder, jobs: int, progress: ProgressMode) -> TreeSummary:
     started = time.perf_counter()
+    words = job.vocabulary(treebank)
+    write_vocabulary(folder, words, TreeSizes.of(treebank, words))
     epochs = [0] * job.runs
     with Progress(job.training.epochs * job.runs, f"trees {treebank.name}", mode=progress) as bar:
 
@@ -173,7 +153,7 @@ def _one_seed(shared: tuple[TreeJob, Treebank, Path], seed: int) -> TreeResult:
     job, treebank, path = shared
     words = job.vocabulary(treebank)
     train, dev, test = (words.encode(part) for part in (treebank.train, treebank.dev, treebank.test))
-    model = job.build(treebank, len(words), seed)
+    model = job.build(TreeSizes.of(treebank, words), seed)
     with RunFolder.create_or_resume(path / f"seed-{seed}", kind=KIND) as folder:
         config = replace(job.training, seed=seed)
         return fit_trees(model, train, dev, test, config, folder=folder, progress=_Reporter())

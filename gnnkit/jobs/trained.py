@@ -26,6 +26,7 @@ from gnnkit.training.view import features_of
 _LOADERS = {
     "sequence": ("gnnkit.jobs.trained_sequence", "load_sequence"),
     "text": ("gnnkit.jobs.text_trained", "load_text"),
+    "trees": ("gnnkit.jobs.trained_trees", "load_trees"),
 }
 
 
@@ -87,7 +88,8 @@ class TrainedNodes:
 
 
 def load(run: str | os.PathLike[str]) -> Any:
-    """What was trained in a run folder, ready for use: `TrainedNodes`, `TrainedSequence` or `TrainedText`.
+    """What was trained in a run folder, ready for use: `TrainedNodes`, `TrainedSequence`, `TrainedText` or
+    `TrainedTrees`.
 
     Raises:
         RunError: If it is not a run folder of a known kind, or its training has not finished.

@@ -59,6 +59,26 @@ class TreeOptions:
 
 
 @dataclass(frozen=True)
+class TreeSizes:
+    """What a model must know of its trees.
+
+    Attributes:
+        num_words: Words, the unknown one included.
+        num_classes: Classes.
+        max_children: The most children of a node.
+    """
+
+    num_words: int
+    num_classes: int
+    max_children: int
+
+    @classmethod
+    def of(cls, treebank: Treebank, words: WordList) -> TreeSizes:
+        """The sizes of a treebank."""
+        return cls(len(words), treebank.num_classes, treebank.max_children)
+
+
+@dataclass(frozen=True)
 class TreeJob:
     """A classifier of tree nodes to train, once or several times.
 
@@ -89,15 +109,15 @@ class TreeJob:
         """The words of the training part."""
         return WordList.of(treebank.train, lower=self.model.lower, min_count=self.model.min_count)
 
-    def build(self, treebank: Treebank, num_words: int, seed: int) -> TreeClassifier:
+    def build(self, sizes: TreeSizes, seed: int) -> TreeClassifier:
         """The model, its weights drawn from the seed."""
         seed_everything(seed)
         return TreeClassifier(
-            num_words,
-            treebank.num_classes,
+            sizes.num_words,
+            sizes.num_classes,
             embedding_dim=self.model.embedding_dim,
             hidden_size=self.model.hidden_size,
-            arity=treebank.max_children if self.model.kind == "n-ary" else None,
+            arity=sizes.max_children if self.model.kind == "n-ary" else None,
             embedding_dropout=self.model.embedding_dropout,
             dropout=self.model.dropout,
         )

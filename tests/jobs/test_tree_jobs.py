@@ -1,16 +1,19 @@
 """gnnkit trees, from the command line to the run folder and back; its training loop and model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+import gnnkit
 from gnnkit.cli.main import app
-from gnnkit.data.trees import WordList, boolean_trees
+from gnnkit.data.trees import WordList, boolean_trees, read_trees
 from gnnkit.errors import FileFormatError, RunError
 from gnnkit.jobs.train_trees import evaluate_tree_run, resume_tree_job, run_tree_job
-from gnnkit.jobs.tree_job import TreeJob, TreeOptions, TreeSource
+from gnnkit.jobs.trained_trees import load_trees
+from gnnkit.jobs.tree_job import TreeJob, TreeOptions, TreeSizes, TreeSource
 from gnnkit.models import TreeClassifier
 from gnnkit.runs import Interrupted, RunFolder
 from gnnkit.training.optimization import Optimization
@@ -68,7 +71,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(path, tmp_path, schedule):
                 signal.raise_signal(signal.SIGINT)
 
     def fit(folder, progress=None):
-        return fit_trees(job.build(treebank, len(words), 0), *parts, config, folder=folder, progress=progress)
+        return fit_trees(job.build(TreeSizes.of(treebank, words), 0), *parts, config, folder=folder, progress=progress)
 
     with RunFolder.create(tmp_path / "whole", kind="trees") as folder:
         whole = fit(folder)
@@ -87,7 +90,7 @@ def test_jobs_are_resumed(path, tmp_path):
         folder.write_config(job_of(path))
     with RunFolder.create(tmp_path / "cut" / "seed-0", kind="trees"):
         pass
-    with pytest.raises(RunError, match=r"seed 0 of .* has no selected weights"):
+    with pytest.raises(RunError, match="has no selected weights"):
         evaluate_tree_run(tmp_path / "cut")
     resumed = resume_tree_job(tmp_path / "cut", progress="quiet", warn=lambda _: None)
     assert resumed.content["per_run"]["test_loss"] == whole.content["per_run"]["test_loss"]
@@ -98,11 +101,38 @@ def test_jobs_are_resumed(path, tmp_path):
         resume_tree_job(tmp_path / "other")
 
 
-def test_weights_of_other_trees_are_refused(path, tmp_path):
+def test_a_folder_is_all_that_using_a_model_needs(path, tmp_path):
+    run_tree_job(job_of(path, runs=2), tmp_path / "out", progress="quiet")
+    trees = read_trees(path)
+    path.unlink()
+    trained = gnnkit.load(tmp_path / "out")
+    found = trained.predict(trees)
+    assert found.probabilities.shape == (trees.num_nodes, 2)
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(trees.num_nodes))
+    unheard = replace(trees, words=tuple("unheard-of" if word else "" for word in trees.words))
+    assert trained.predict(unheard).classes.shape == (trees.num_nodes,)
+    right = (found.classes == trees.labels)[trees.roots].float().mean()
+    assert trained.evaluate(trees).accuracy == pytest.approx(float(right))
+    with pytest.raises(ValueError, match="seeds 0, 1, got 7"):
+        load_trees(tmp_path / "out", seed=7)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ('{"words": [1], "num_classes": 2, "max_children": 2}', FileFormatError, "holds no list of words"),
+        ('{"words": ["a"], "num_classes": -2, "max_children": 2}', FileFormatError, r"got \[-2, 2\]"),
+        ('{"words": ["a"], "num_classes": 2, "max_children": 2}', FileFormatError, "checkpoint"),
+        ('{"words": ["a"], "num_classes": 2, "max_children": 1000000}', FileFormatError, "checkpoint"),
+        (None, RunError, "no vocabulary.json"),
+    ],
+)
+def test_folders_that_are_damaged(path, tmp_path, content, error, message):
     run_tree_job(job_of(path), tmp_path / "out", progress="quiet")
-    path.write_text(path.read_text() + "\n(1 unheard-of)" * 20)
-    with pytest.raises(FileFormatError, match="does not fit"):
-        evaluate_tree_run(tmp_path / "out")
+    vocabulary = tmp_path / "out" / "vocabulary.json"
+    vocabulary.unlink() if content is None else vocabulary.write_text(content)
+    with pytest.raises(error, match=message):
+        load_trees(tmp_path / "out")
 
 
 def test_parts_without_labels_are_not_scored():
@@ -140,6 +170,11 @@ def test_command_line(path, tmp_path):
     assert scored.stdout.startswith("seed 0: roots ")
     scored = CliRunner().invoke(app, ["trees", "evaluate", str(tmp_path / "out"), "--json"])
     assert set(json.loads(scored.stdout)["seeds"]["0"]) == {"loss", "accuracy", "node_accuracy"}
+    (tmp_path / "new.txt").write_text("(? and (? true) (? false))\n(? true)\n")
+    told = CliRunner().invoke(app, ["trees", "predict", str(tmp_path / "out"), str(tmp_path / "new.txt")])
+    assert [line.split("%  ")[1] for line in told.stdout.splitlines()] == ["true false and", "true"]
+    told = CliRunner().invoke(app, ["trees", "predict", str(tmp_path / "out"), str(tmp_path / "new.txt"), "--json"])
+    assert len(json.loads(told.stdout)["classes"]) == 2
 
 
 @pytest.mark.parametrize(
