@@ -16,7 +16,7 @@ from gnnkit.training.forecasts import ForecastConfig
 
 # Rows that are trained, the model in question first; the others are counted, not learned.
 TRAINED_ROWS = ("graph", "no graph", "rewired graph", "identity MLP")
-COUNTED_ROWS = ("linear", "historical average", "last value")
+COUNTED_ROWS = ("linear", "historical average", "last value", "training mean")
 
 
 @dataclass(frozen=True)

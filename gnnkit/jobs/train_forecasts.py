@@ -30,11 +30,16 @@ from gnnkit.runs import (
     versions,
 )
 from gnnkit.training.forecasts import ForecastResult, fit_forecaster
-from gnnkit.training.windows import Windows, historical_average, last_value, linear, scores
+from gnnkit.training.windows import Windows, historical_average, last_value, linear, scores, training_mean
 
 KIND = "forecast"
 _RESAMPLES = 2000
-_COUNTED = {"linear": linear, "historical average": historical_average, "last value": last_value}
+_COUNTED = {
+    "linear": linear,
+    "historical average": historical_average,
+    "last value": last_value,
+    "training mean": training_mean,
+}
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,11 @@ def last_value(windows: Windows, starts: Tensor) -> Tensor:
     return (carried * windows.std + windows.mean).unsqueeze(1).expand(-1, windows.horizon, -1)
 
 
+def training_mean(windows: Windows, starts: Tensor) -> Tensor:
+    """One number for every node and step: the mean of the training part, which is zero to a model's eyes."""
+    return torch.full((len(starts), windows.horizon, windows.data.num_nodes), windows.mean)
+
+
 def historical_average(windows: Windows, starts: Tensor) -> Tensor:
     """Each node's mean over the training part at the same phase, or over all of it without a period."""
     data = windows.data

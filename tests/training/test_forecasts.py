@@ -10,7 +10,7 @@ from gnnkit.graph import Adjacency
 from gnnkit.models.forecaster import Forecaster, IdentityMLP
 from gnnkit.runs import RunFolder
 from gnnkit.training.forecasts import ForecastConfig, fit_forecaster
-from gnnkit.training.windows import Windows, historical_average, last_value, linear, scores
+from gnnkit.training.windows import Windows, historical_average, last_value, linear, scores, training_mean
 
 
 def small(steps: int = 40, nodes: int = 3, **changes: object) -> TemporalData:
@@ -41,6 +41,13 @@ def test_scale_is_of_the_observed_training_values_alone():
     changed[24:] = 1e6
     other = Windows.of(replace(data, values=changed), 4, 3)
     assert (other.mean, other.std) == (windows.mean, windows.std)
+
+
+def test_the_training_mean_is_a_forecast_of_zero():
+    windows = Windows.of(small(), 4, 3)
+    found = training_mean(windows, windows.test)
+    assert found.shape == windows.targets(windows.test)[0].shape
+    assert bool(((found - windows.mean) / windows.std == 0).all())
 
 
 def test_a_batch_is_what_its_steps_hold():
