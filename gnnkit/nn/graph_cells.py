@@ -148,7 +148,7 @@ class GraphGRUCell(_GraphCell):
         r_and_z = [weight[:, : 2 * size] for weight in weights]
         r, z = add_products(gates[:, : 2 * size], listen(state.hidden), r_and_z).sigmoid().chunk(2, dim=-1)
         n = add_products(gates[:, 2 * size :], listen(r * state.hidden), [weight[:, 2 * size :] for weight in weights])
-        return HiddenState(torch.lerp(n.tanh(), state.hidden, z))
+        return HiddenState(torch.lerp(n.tanh().to(state.hidden.dtype), state.hidden, z.to(state.hidden.dtype)))
 
 
 def add_products(total: Tensor, terms: list[Tensor], weights: list[Tensor]) -> Tensor:

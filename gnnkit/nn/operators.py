@@ -69,7 +69,7 @@ class Shift:
         """``(N, C, F) -> (N, C, F)``."""
         if self.pre is not None:
             x = self.pre.unsqueeze(-1) * x
-        columns = x.reshape(x.size(0), -1)
+        columns = x.flatten(1)  # not reshape(N, -1), which no tensor without entries has
         product = self.graph.propagate(columns) if self.transposed else self.graph @ columns
         product = product.view(x.shape)
         return product if self.post is None else self.post.unsqueeze(-1) * product
@@ -102,8 +102,8 @@ class Terms:
             return [x]
         if self.stacked is not None:
             check_dtype(x, self.stacked.dtype)
-            heard = torch.mm(self.stacked, x.reshape(x.size(0), -1))
-            return [x, *heard.view(-1, *x.shape).unbind(0)]
+            heard = torch.mm(self.stacked, x.flatten(1))
+            return [x, *heard.view(self.hops * len(self.shifts), *x.shape).unbind(0)]
         return [x, *self._in_turn(x)]
 
     @property
@@ -117,8 +117,8 @@ class Terms:
         if not others:
             return first
         if self.stacked is not None:
-            heard = torch.cat([grad.reshape(grad.size(0), -1) for grad in others])
-            return torch.addmm(first.reshape(first.size(0), -1), self.stacked.t(), heard).view(first.shape)
+            heard = torch.cat([grad.flatten(1) for grad in others])
+            return torch.addmm(first.flatten(1), self.stacked.t(), heard).view(first.shape)
         for place, shift in enumerate(self.shifts):
             back = shift.adjoint
             own = [first, *others[place * self.hops : (place + 1) * self.hops]]

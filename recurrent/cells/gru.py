@@ -57,6 +57,8 @@ def gru_update(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tenso
         tensor([[0.5000, 0.5000]])
     """
     _, z, n = gru_gates(from_input, from_hidden)
+    if n.dtype != hidden.dtype:  # under autocast the gates are half, the state that goes on is not
+        n, z = n.to(hidden.dtype), z.to(hidden.dtype)
     return torch.lerp(n, hidden, z)
 
 

@@ -34,6 +34,10 @@ def run_kernel(
         - **inputs:** :math:`(B, T, input\_size)`
         - **output:** :math:`(B, T, hidden\_size)`, zeros after each length, and the last state
     """
+    if _half_by_autocast_on_cpu(inputs):
+        with torch.autocast("cpu", enabled=False):
+            state = map_state(lambda field: field.to(weights[0].dtype), state)
+            return run_kernel(kernel, inputs.to(weights[0].dtype), state, weights, lengths)
     if lengths is None:
         with _separate_weights(inputs):
             outputs, *last = kernel(inputs, _kernel_state(state), weights, *_options(), True)
@@ -60,6 +64,15 @@ def _options() -> tuple[bool, int, float, bool, bool]:
     """has_biases, num_layers, dropout, train, bidirectional."""
     # cuDNN keeps what the backward needs only under train=True, whatever the module's mode is.
     return True, 1, 0.0, torch.is_grad_enabled(), False
+
+
+def _half_by_autocast_on_cpu(inputs: Tensor) -> bool:
+    """Whether autocast would hand the CPU's kernels float16 beside float32, of which the LSTM's has no form."""
+    return (
+        inputs.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.float16
+    )
 
 
 @contextmanager
