@@ -19,6 +19,7 @@ from gnnkit.training.layerwise import LayeredModel
 from gnnkit.training.minibatch import layerwise_of
 from gnnkit.training.nodes import NodeResult
 from gnnkit.training.view import features_of
+from recurrent.sequences import Sequences
 
 _PICTURES = {
     "curves.png": "Loss and accuracy by epoch",
@@ -79,10 +80,11 @@ def _draw_attention(folder: RunFolder, data: NodeData, model: nn.Module, title: 
     from gnnkit.plots.style import colour
 
     layer = next((each for each in model.modules() if isinstance(each, GATConv)), None)
-    if layer is None or data.num_nodes > _NAMED_POINTS:
+    features = features_of(data)
+    if layer is None or isinstance(features, Sequences) or data.num_nodes > _NAMED_POINTS:
         return
     with torch.no_grad():
-        edge_index, alpha, _ = layer.attention(features_of(data), data.adjacency)
+        edge_index, alpha, _ = layer.attention(features, data.adjacency)
     figure = attention_figure(
         edge_index,
         alpha,
