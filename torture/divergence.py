@@ -27,7 +27,7 @@ def campaign(work: Path, *, quick: bool = False) -> dict[str, Any]:
     """Train at rates far too high, with weights and losses that are no numbers, and on tables with such cells."""
     finds = Finds()
     cases = 0
-    for name in _TRAININGS[::3] if quick else _TRAININGS:
+    for name in _TRAININGS[:1] if quick else _TRAININGS:
         for rate in _RATES:
             cases += 1
             finds += [f"{name}, lr {rate}: {each}" for each in _at_rate(work / f"case-{cases}", name, rate)]

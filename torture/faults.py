@@ -44,8 +44,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=PARTS, action="append", help="one of them; several times for several")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kills", type=int, help="200, or 4 if quick, when omitted")
-    parser.add_argument("--signals", type=int, help="250, or 6 if quick, when omitted")
+    parser.add_argument("--kills", type=int, help="200, or 3 if quick, when omitted")
+    parser.add_argument("--signals", type=int, help="250, or 4 if quick, when omitted")
     parser.add_argument("--repeats", type=int, help="20, or 3 if quick, when omitted")
     parser.add_argument("--quick", action="store_true", help="a few of everything")
     parser.add_argument("--out", type=Path, help="folder for a JSON file per part")
@@ -68,11 +68,11 @@ def _run(part: str, options: argparse.Namespace, work: Path) -> dict[str, Any]:
 
     quick, seed = options.quick, options.seed
     campaigns: dict[str, Callable[[], dict[str, Any]]] = {
-        "kills": lambda: kills.campaign(work, kills=options.kills or (4 if quick else 200), seed=seed, quick=quick),
+        "kills": lambda: kills.campaign(work, kills=options.kills or (3 if quick else 200), seed=seed, quick=quick),
         "writes": lambda: failing_writes.campaign(work, seed=seed, quick=quick),
         "memory": lambda: memory_limits.campaign(work, quick=quick),
         "interruptions": lambda: interruptions.campaign(
-            work, signals=options.signals or (6 if quick else 250), seed=seed, quick=quick
+            work, signals=options.signals or (4 if quick else 250), seed=seed, quick=quick
         ),
         "divergence": lambda: divergence.campaign(work, quick=quick),
         "repeats": lambda: repeats.campaign(work, repeats=options.repeats or (3 if quick else 20), quick=quick),

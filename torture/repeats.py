@@ -9,7 +9,7 @@ from typing import Any
 from fault_children import Finds, run
 from fault_jobs import JOBS, RUN, differences, write_inputs
 
-_QUICK = ("nodes, GCN", "sequences, LSTM", "text", "forecasts")
+_QUICK = ("nodes, GCN", "text")
 
 
 def campaign(work: Path, *, repeats: int, quick: bool = False) -> dict[str, Any]:
