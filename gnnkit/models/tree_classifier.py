@@ -5,6 +5,7 @@ Reference: Tai, Socher & Manning, ACL 2015, https://arxiv.org/abs/1503.00075, se
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -69,7 +70,12 @@ class TreeClassifier(nn.Module):
         Args:
             words: Ids.
             graph: Edges from child to parent, or a plan of them with the model's arity.
+
+        Raises:
+            ValueError: If an id is not below ``num_words``, or the graph is no forest that fits the arity.
+            TypeError: If the ids are not int64, one per node.
         """
+        self._check(words)
         if not isinstance(graph, NeighborPlan):
             graph = NeighborPlan.of(graph, num_nodes=words.numel(), arity=self.lstm.arity)
         with_word = (words >= 0).nonzero().view(-1)
@@ -79,3 +85,10 @@ class TreeClassifier(nn.Module):
         hidden = self.lstm.run(gates, graph).hidden
         logits: Tensor = self.out(functional.dropout(hidden, self.dropout, self.training))
         return logits
+
+    def _check(self, words: Tensor) -> None:
+        if not isinstance(words, Tensor) or words.dim() != 1 or words.dtype != torch.int64:
+            got = f"{tuple(words.shape)}, {words.dtype}" if isinstance(words, Tensor) else type(words).__name__
+            raise TypeError(f"words must be a tensor of ids, (num_nodes,) and int64, got {got}")
+        if words.numel() and int(words.max()) >= self.embedding.num_embeddings:
+            raise ValueError(f"words has id {int(words.max())}, but num_words={self.embedding.num_embeddings}")

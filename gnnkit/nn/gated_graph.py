@@ -107,6 +107,8 @@ class GatedGraph(nn.Module):
         return hidden
 
     def _padded(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"annotations must be a torch.Tensor, got {type(x).__name__}")
         if x.dim() < 2 or x.size(-1) > self.hidden_size:
             raise ValueError(
                 f"annotations must have shape (*, num_nodes, F) with F at most hidden_size={self.hidden_size}, "
@@ -198,7 +200,7 @@ class NodeSelection(nn.Module):
         score: Tensor = self.score(torch.cat([hidden, x], dim=-1)).squeeze(-1)
         if batch is None:
             return score.log_softmax(dim=0)
-        num_graphs = int(batch.max()) + 1 if batch.numel() else 0
+        num_graphs = _num_graphs(batch, hidden)
         # What is subtracted cancels, so no gradient needs to pass through it.
         highest = score.new_full((num_graphs,), -math.inf).scatter_reduce(0, batch, score.detach(), "amax")
         score = score - highest[batch]
@@ -231,5 +233,20 @@ class GatedReadout(nn.Module):
         parts: Tensor = self.gate(both).sigmoid() * self.content(both).tanh()
         if batch is None:
             return parts.sum(dim=0, keepdim=True).tanh()
-        num_graphs = int(batch.max()) + 1 if batch.numel() else 0
+        num_graphs = _num_graphs(batch, hidden)
         return parts.new_zeros(num_graphs, parts.size(1)).index_add(0, batch, parts).tanh()
+
+
+def _num_graphs(batch: Tensor, hidden: Tensor) -> int:
+    """How many graphs the nodes are of.
+
+    Raises:
+        ValueError: If there is not one graph per node, counted from 0.
+    """
+    if batch.shape != hidden.shape[:1] or batch.dtype != torch.int64:
+        raise ValueError(f"batch must have shape ({hidden.size(0)},), int64, got {tuple(batch.shape)}, {batch.dtype}")
+    if not batch.numel():
+        return 0
+    if int(batch.min()) < 0:
+        raise ValueError(f"batch numbers graphs from 0, got {int(batch.min())}")
+    return int(batch.max()) + 1

@@ -240,6 +240,8 @@ class NeighborLSTM(nn.Module):
         return plan
 
     def _checked_features(self, x: Tensor) -> torch.Size:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
         if x.dim() < 2 or x.size(-1) != self.in_channels:
             raise ValueError(f"x must have shape (*, num_nodes, {self.in_channels}), got {tuple(x.shape)}")
         if x.dtype != self.weight_ih.dtype and not torch.is_autocast_enabled(x.device.type):

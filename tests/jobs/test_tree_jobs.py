@@ -192,6 +192,16 @@ def test_bad_usage(arguments, message):
     assert message in result.output
 
 
+def test_words_that_are_none():
+    model, edges = TreeClassifier(3, 2), torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match="id 3, but num_words=3"):
+        model(torch.tensor([3, -1]), edges)
+    with pytest.raises(TypeError, match="float32"):
+        model(torch.rand(2), edges)
+    with pytest.raises(ValueError, match="cycle"):
+        model(torch.tensor([1, 2]), torch.tensor([[0, 1], [1, 0]]))
+
+
 def test_settings_that_cannot_be():
     with pytest.raises(ValueError, match="got 0"):
         TreeConfig(epochs=0)

@@ -157,6 +157,16 @@ def test_arguments_that_do_not_fit(arguments, error, message):
         layer_of()(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [(torch.zeros(3, dtype=torch.long), r"shape \(4,\), int64, got \(3,\)"), (torch.tensor([0, -1, 0, 0]), "got -1")],
+)
+def test_batches_that_do_not_fit(batch, message):
+    for module in (NodeSelection(4, 2).double(), GatedReadout(4, 2, 3).double()):
+        with pytest.raises(ValueError, match=message):
+            module(inputs(4, 4), inputs(4, 2), batch)
+
+
 def test_sizes_must_be_positive():
     with pytest.raises(ValueError, match="got 4, 0 and 1"):
         GatedGraph(4, 0)
