@@ -62,8 +62,10 @@ def predict(
 def _new_graph(
     graph: str, features: Path | None, nodes: Path | None, directed: bool, data_root: Path | None
 ) -> "NodeData":
-    from gnnkit.data import dataset_info, load_dataset, read_node_data
+    from gnnkit.data import dataset_info, load_dataset, read_folder, read_node_data
 
+    if (Path(graph) / "graph.json").is_file():
+        return read_folder(graph)
     if Path(graph).is_file():
         return read_node_data(graph, features=features, nodes=nodes, directed=directed)
     for option, value in {"--features": features, "--nodes": nodes, "--directed": directed}.items():

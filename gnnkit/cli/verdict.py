@@ -152,8 +152,9 @@ def _load(
     from gnnkit.data.registry import dataset_info
     from gnnkit.jobs import DataSource
 
-    if Path(data).is_file():
-        if labels is None:
+    is_folder = (Path(data) / "graph.json").is_file()
+    if Path(data).is_file() or is_folder:
+        if labels is None and not is_folder:
             raise BadUsageError(f"a verdict on {data} needs the nodes' classes: name a table with --labels")
         return DataSource("", None, data, _text(features), _text(labels), _text(nodes), directed=directed).load()
     for option, value in {"--features": features, "--labels": labels, "--nodes": nodes, "--directed": directed}.items():

@@ -173,6 +173,9 @@ class _Conversion:
         sort_entering(orientation)
         facts = merge_entering(orientation, undirected=both)
         names = _written_names(work.out)
+        for path in work.out.glob("*.npy"):  # what an attachment that failed has left
+            if not path.name.startswith(("out_", "in_", "node_", "name_")):
+                path.unlink()
         if attach is not None:
             facts |= attach(work.out, num_nodes, names)
         content = {"name": self.edges.name.split(".")[0], "num_nodes": num_nodes, **facts}

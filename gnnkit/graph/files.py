@@ -5,6 +5,7 @@
 ``.graphml``                           GraphML, weights from the key named ``weight``
 ``.mtx``                               Matrix Market
 ``.npz``                               scipy's sparse matrices, or ``edge_index`` with ``num_nodes``
+a folder                               what ``gnnkit convert`` made, memory-mapped
 ====================================== =============================================================
 
 All but ``.npz`` may be gzipped (``.txt.gz``). No reader runs code from a file, fetches anything, or
@@ -13,7 +14,7 @@ spends memory on what a header merely claims.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -95,6 +96,8 @@ def read_graph(
         (('A', 'B', 'C'), 6)
     """
     path, ending = Path(path), file_ending(Path(path))
+    if (path / "graph.json").is_file():
+        return _folder(path, directed, nodes=nodes, num_nodes=num_nodes, delimiter=delimiter, header=header)
     form = edge_list_format(path, delimiter, comments, header, weighted)
     if form is not None:
         return _graph_file(path, _edge_list(path, form, directed, nodes, num_nodes))
@@ -120,6 +123,17 @@ def read_graph(
         f"the name {path.name!r} has an unknown ending; known are {', '.join(READABLE_ENDINGS)}, "
         "and all but .npz may be followed by .gz"
     )
+
+
+def _folder(path: Path, directed: bool, **options: object) -> GraphFile:
+    from gnnkit.graph.graph_folder import GraphFolder
+
+    for name, value in (options | {"directed": directed or None}).items():
+        if value is not None:
+            raise ValueError(f"{name}={value!r} is for edge lists; {path} is a graph folder, and knows it")
+    folder = GraphFolder(path)
+    # A sequence that reads names when they are asked for, where a tuple would hold all of them.
+    return GraphFile(folder.adjacency(), cast("tuple[str, ...] | None", folder.node_names))
 
 
 def is_edge_list(path: Path) -> bool:
