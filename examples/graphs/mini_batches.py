@@ -5,7 +5,8 @@ of which each node hears of ten sampled neighbours a layer. What a node hears is
 draws, what it would hear from them all, so the two should end within a point of each other; the batches need
 memory for themselves alone.
 
-    $ python examples/graphs/mini_batches.py        # needs the data: GNNKIT_DATA, or gnnkit data download pubmed
+    $ python examples/graphs/mini_batches.py            # needs the data: gnnkit data download pubmed (and cs)
+    $ python examples/graphs/mini_batches.py --smoke    # karate, a few epochs
 """
 
 import argparse
@@ -15,7 +16,8 @@ from gnnkit.data import load_dataset
 from gnnkit.models import GCN
 from gnnkit.training import TrainConfig, fit
 
-EPOCHS, BATCH_SIZE, FANOUT = {"pubmed": 200, "cs": 100}, {"pubmed": 20, "cs": 100}, (10, 10)
+EPOCHS, BATCH_SIZE = {"pubmed": 200, "cs": 100, "karate": 30}, {"pubmed": 20, "cs": 100, "karate": 2}
+FANOUT = (10, 10)
 
 
 def accuracies(name: str, config: TrainConfig, seeds: int) -> list[float]:
@@ -30,10 +32,10 @@ def accuracies(name: str, config: TrainConfig, seeds: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="instead of the examples' own")
+    parser.add_argument("--smoke", action="store_true", help="the karate club and a few epochs")
     options = parser.parse_args()
-    for name in EPOCHS:
-        full = TrainConfig(epochs=options.epochs or EPOCHS[name])
+    for name in ("karate",) if options.smoke else ("pubmed", "cs"):
+        full = TrainConfig(epochs=EPOCHS[name])
         batches = replace(full, batch_size=BATCH_SIZE[name], fanout=FANOUT)
         means = {}
         for label, config in {"full batch": full, f"batches of {BATCH_SIZE[name]}, fan-out 10,10": batches}.items():
