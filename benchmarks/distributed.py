@@ -8,6 +8,7 @@ loop of the parts with a single part. Bytes are what one process sends in an epo
 
     $ python benchmarks/distributed.py --out benchmarks/results/distributed.json
     $ python benchmarks/distributed.py --nodes 20000 --epochs 2     # a short look
+    $ python benchmarks/distributed.py --write docs/scale.md benchmarks/results/distributed.json    # the page's figures
 
 All processes share one machine's cores, so times say what the exchange costs, not what more machines would gain.
 """
@@ -192,13 +193,57 @@ def measured(kind: str, num_nodes: int, epochs: int) -> dict[str, Any]:
     return {"nodes": num_nodes, "edges": shared_out["edges"], "one_process": alone, "shared": rows}
 
 
+def figures(content: dict[str, Any]) -> str:
+    """What was measured as a table for the guide."""
+    host, lines = content["machine"], []
+    lines.append(f"`benchmarks/distributed.py`, {content['model']}, {content['epochs']} epochs; {host}:\n")
+    lines.append(
+        "| graph | processes | edges between them | memory of the largest | of one process | foreign nodes "
+        "| sent by one in an epoch | seconds an epoch |"
+    )
+    lines.append("|---" * 8 + "|")
+    for kind, found in content["graphs"].items():
+        alone = found["one_process"]
+        name = f"{kind}, {found['nodes']:,} nodes, {found['edges']:,} edges"
+        lines.append(
+            f"| {name} | `gnnkit train` | | {alone['mib_over_imports']:,.0f} MiB | 100 % | | "
+            f"| {alone['seconds_per_epoch']:.2f} |"
+        )
+        for row in found["shared"]:
+            ranks = row["ranks"]
+            most = {key: max(each[key] for each in ranks) for key in ranks[0]}
+            lines.append(
+                f"| | {row['processes']} | {100 * row['cut']:.1f} % | {row['largest_mib_over_imports']:,.0f} MiB "
+                f"| {100 * row['share_of_one_process']:.0f} % | {most['foreign_nodes']:,} "
+                f"| {most['bytes_sent_per_epoch'] / 2**20:,.0f} MiB | {most['seconds_per_epoch']:.2f} |"
+            )
+    differences = [
+        row["largest_relative_difference_of_losses"] for g in content["graphs"].values() for row in g["shared"]
+    ]
+    lines.append(f"\nLosses differ from one process's by {max(differences):.0e} of their size at most (float32).")
+    return "\n".join(lines)
+
+
+def write_figures(page: Path, results: Path) -> None:
+    """Put the figures between their marks on a page."""
+    text, begin, end = page.read_text(), "<!-- figures of processes", "<!-- end of figures of processes -->"
+    before, rest = text.split(begin)
+    mark, after = rest.split("-->\n", 1)
+    after = after.split(end)[1]
+    page.write_text(f"{before}{begin}{mark}-->\n{figures(json.loads(results.read_text()))}\n{end}{after}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=1_000_000)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--write", type=Path, nargs=2, metavar=("PAGE", "RESULTS"))
     parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.write:
+        write_figures(*options.write)
+        return
     torch.set_num_threads(1)
     if options.job:
         job, *arguments = options.job
