@@ -45,8 +45,10 @@ def run_levels(
     """
     function: Any = _ByPosition if plan.slots is not None else _Summed
     arguments = (plan, gates, weight) if plan.slots is not None else (plan, gates, cell, weight, scale)
-    # What `apply` does, minus a signature inspection that only transforms need.
-    hidden, new = super(torch.autograd.Function, function).apply(*arguments)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        hidden, new = function.apply(*arguments)
+    else:  # the same, minus a signature inspection that only transforms need
+        hidden, new = super(torch.autograd.Function, function).apply(*arguments)
     if plan.place is not None and not by_place:
         hidden, new = hidden.index_select(0, plan.place), new.index_select(0, plan.place)
     return cast(Tensor, hidden), cast(Tensor, new)
