@@ -54,6 +54,7 @@ def unroll(
     """
     state = checked_state(cell, inputs, state)
     _check_lengths(lengths, inputs)
+    lengths = None if lengths is None else lengths.long()  # of a small unsigned type, 0 - 1 would wrap
     _check_times(times, inputs, cell)
     if lengths is not None:
         lengths = lengths.to(inputs.device)
@@ -159,6 +160,7 @@ def checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> S
         raise ValueError(
             f"inputs must be [batch_size, seq_length >= 1, input_size = {cell.input_size}], got {tuple(inputs.shape)}"
         )
+    _check_weights(cell, inputs)
     initial = cell.initial_state(inputs.size(0))
     if state is None:
         return initial
@@ -169,6 +171,17 @@ def checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> S
     if shapes != expected:
         raise ValueError(f"the state's fields must have the shapes {expected}, got {shapes}")
     return state
+
+
+def _check_weights(cell: object, inputs: Tensor) -> None:
+    """Inputs must be where the cell's weights are, and of their dtype, which autocast alone may settle."""
+    weight = next(iter(cell.parameters()), None) if isinstance(cell, torch.nn.Module) else None
+    if weight is None:
+        return
+    if inputs.device != weight.device:
+        raise ValueError(f"inputs are on {inputs.device} and the cell on {weight.device}; move one with .to()")
+    if inputs.dtype != weight.dtype and not torch.is_autocast_enabled(inputs.device.type):
+        raise TypeError(f"inputs are {inputs.dtype} and the cell's weights {weight.dtype}; convert one with .to()")
 
 
 def _check_lengths(lengths: Tensor | None, inputs: Tensor) -> None:

@@ -103,6 +103,8 @@ def csr_tensor(matrix: sp.csr_array) -> Tensor:
 
 def identity_features(num_nodes: int) -> Tensor:
     """One feature per node, 1 for itself, for graphs without features; sparse CSR of shape ``(N, N)``."""
+    if not 0 <= num_nodes < 2**31:
+        raise ValueError(f"num_nodes must be from 0 to 2**31 - 1, got {num_nodes}")
     return csr_tensor(sp.csr_array(sp.eye_array(num_nodes, dtype=np.float32, format="csr")))
 
 
@@ -123,6 +125,8 @@ def row_normalized(x: Tensor) -> Tensor:
         [[0.25, 0.75], [0.0, 0.0]]
     """
     values = x.values() if x.layout == torch.sparse_csr else x
+    if not values.is_floating_point():
+        raise TypeError(f"features must be floating-point to be divided, got {values.dtype}; convert with .float()")
     if values.numel() and values.min() < 0:
         raise ValueError(f"features divided by their row's sum must not be negative, got {values.min():g}")
     if x.layout != torch.sparse_csr:

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from gnnkit.data.planetoid import PLANETOID_PARTS
+from gnnkit.storage.text import shown
 
 _PLANETOID_URL = "https://github.com/kimiyoung/planetoid/raw/master/data"
 _SHCHUR_URL = "https://github.com/shchur/gnn-benchmark/raw/master/data/npz"
@@ -172,7 +173,7 @@ def dataset_info(name: str) -> DatasetInfo:
         return known[wanted]
     close = difflib.get_close_matches(wanted, known, n=1)
     meant = f"; did you mean {known[close[0]].name!r}?" if close else ""
-    raise ValueError(f"there is no data set {name!r}{meant} (there are {', '.join(DATASETS)})")
+    raise ValueError(f"there is no data set {shown(name)}{meant} (there are {', '.join(DATASETS)})")
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:

@@ -53,7 +53,7 @@ def random_split(
         least = 1 if name == "train_per_class" else 0
         if count is not None and count < least:
             raise ValueError(f"{name} must be at least {least}, got {count}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_checked_seed(seed))
     train: list[Tensor] = []
     rest: list[Tensor] = []
     for label, nodes in _shuffled_classes(y, generator):
@@ -101,7 +101,7 @@ def stratified_split(y: Tensor, *, ratios: Sequence[float] = (0.6, 0.2, 0.2), se
         raise ValueError(f"ratios must be three shares in 0..1 with a sum of at most 1, got {tuple(ratios)}")
     if shares[0] == 0:
         raise ValueError(f"ratios must leave something to train on, got {tuple(ratios)}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_checked_seed(seed))
     parts: tuple[list[Tensor], ...] = ([], [], [])
     for label, nodes in _shuffled_classes(y, generator):
         if len(nodes) < sum(share > 0 for share in shares):
@@ -153,3 +153,9 @@ def _masks(y: Tensor, *parts: Tensor) -> Split:
         mask[nodes] = True
         masks.append(mask.to(y.device))
     return Split(*masks)
+
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2**63 - 1, got {seed}")
+    return seed

@@ -189,7 +189,7 @@ def read_metr_la(path: str | os.PathLike[str]) -> TemporalData:
         speed, adjacency = archive.array("speed"), archive.array("adj")
         names = archive.array("sensor_ids") if "sensor_ids" in archive.names else np.arange(speed.shape[-1])
         minutes = archive.array("step_minutes") if "step_minutes" in archive.names else np.asarray(5)
-    if speed.ndim != 2 or adjacency.shape != (speed.shape[1],) * 2 or len(names) != speed.shape[1]:
+    if speed.ndim != 2 or adjacency.shape != (speed.shape[1],) * 2 or names.shape != speed.shape[1:]:
         raise FileFormatError(path, f"speed has shape {speed.shape} and adj {adjacency.shape}; they do not fit")
     values, weight = _finite(path, "speed", speed), _finite(path, "adj", adjacency)
     if minutes.size != 1 or minutes.dtype.kind not in "iu" or not 1 <= int(minutes.item()) <= 24 * 60:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.validation import check_graph
 from gnnkit.nn.inputs import as_features
 
 # Edges, and columns of sparse features, that are looked at together.
@@ -67,6 +68,7 @@ def dirichlet_energy(x: Tensor | SparseMatrix, graph: Adjacency) -> tuple[float,
         >>> dirichlet_energy(torch.tensor([[3.0], [3.0]]), pair)
         (0.0, 0.0)
     """
+    check_graph(graph)
     if not isinstance(x, SparseMatrix):
         if x.dim() != 2:
             raise ValueError(f"features must have shape ({graph.num_nodes}, F), got {tuple(x.shape)}")

@@ -18,7 +18,7 @@ from torch import Tensor
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.pattern import Pattern, entries_of_rows, lasting, may_vary, off_tape, row_pointers
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.graph.validation import checked_node_ids
+from gnnkit.graph.validation import check_graph, checked_node_ids
 
 Kept = TypeVar("Kept")
 
@@ -161,6 +161,7 @@ def receptive_field(graph: Adjacency, nodes: Tensor | Sequence[int] | int, num_l
         >>> field.nodes.tolist(), field.hops.tolist(), field.sizes
         ([3, 2, 1], [0, 1, 2], [1, 2, 3])
     """
+    check_graph(graph)
     if num_layers < 0:
         raise ValueError(f"num_layers must be 0 or more, got {num_layers}")
     targets = checked_node_ids(nodes, graph.num_nodes).to(graph.device)

@@ -247,6 +247,8 @@ def sparse_product(
     transpose's tensors the backward finds them itself, correct but slower, or takes the matrix
     itself where it is ``symmetric`` (a flag, since the compiler takes no tensor twice).
     """
+    if x.device != values.device:
+        raise ValueError(f"features are on {x.device} and the graph on {values.device}; move one with .to()")
     if torch.is_autocast_enabled(x.device.type):
         # A sum over neighbours accumulates, so it belongs to what autocast keeps in float32.
         dtype = torch.promote_types(torch.promote_types(values.dtype, x.dtype), torch.float32)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.validation import check_graph
 
 
 class DegreeRange(NamedTuple):
@@ -65,6 +66,8 @@ def edge_homophily(graph: Adjacency, y: Tensor) -> float | None:
         >>> edge_homophily(path, torch.tensor([0, 0, 1, -1]))
         0.5
     """
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"y must hold whole numbers, got {y.dtype}; convert with .long()")
     if y.shape != (graph.num_nodes,):
         raise ValueError(f"y must have shape ({graph.num_nodes},), one class per node, got {tuple(y.shape)}")
     (source, target), _ = graph.to_edge_index()
@@ -83,6 +86,7 @@ def summarize(graph: Adjacency, y: Tensor | None = None) -> GraphSummary:
         >>> summary.num_isolated_nodes, summary.num_weak_components, summary.out_degree.max
         (1, 2, 1)
     """
+    check_graph(graph)
     from scipy.sparse.csgraph import connected_components
 
     (source, target), _ = graph.to_edge_index()

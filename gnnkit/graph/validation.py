@@ -92,6 +92,13 @@ def checked_num_nodes(num_nodes: SupportsIndex) -> int:
     return number
 
 
+def check_graph(graph: object) -> None:
+    """Raise TypeError unless ``graph`` is one, and not its edges."""
+    if not hasattr(graph, "num_nodes") or not hasattr(graph, "to_edge_index"):
+        shown = f"a tensor of shape {tuple(graph.shape)}" if isinstance(graph, Tensor) else type(graph).__name__
+        raise TypeError(f"graph must be an Adjacency, got {shown}; make one with Adjacency.from_edge_index")
+
+
 def check_dtype(x: Tensor, weights: torch.dtype) -> None:
     """Features and weights must be of one dtype, except under autocast, which settles it.
 

@@ -94,6 +94,8 @@ class TaskChoice:
         """
         if self.name not in TASKS:
             raise ValueError(f"unknown task {self.name!r}: there are {', '.join(TASKS)}")
+        if self.length >= 2**31:
+            raise ValueError(f"a task's length must be below 2**31, got {self.length}")
         if self.name == "adding":
             if self.encoding is not None:
                 raise ValueError(f"adding reads numbers, so it has no encoding, got {self.encoding!r}; leave it out")

@@ -18,7 +18,7 @@ from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models.stack import graphs_per_layer
 from gnnkit.nn.dropout import checked_probability, dropout
 from gnnkit.nn.gcn2 import GCN2Conv
-from gnnkit.nn.inputs import as_features, transform
+from gnnkit.nn.inputs import as_features, check_channels, transform
 
 
 class GCNII(nn.Module):
@@ -57,6 +57,7 @@ class GCNII(nn.Module):
         conv_decay: float = 20.0,
     ) -> None:
         super().__init__()
+        check_channels(in_channels=in_channels, hidden_channels=hidden_channels, out_channels=out_channels)
         if num_layers < 1:
             raise ValueError(f"num_layers must be 1 or more, got {num_layers}")
         if conv_decay < 0:

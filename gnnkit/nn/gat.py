@@ -24,7 +24,8 @@ from gnnkit.graph.pair_scores import block_diagonal, pair_scores
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.dropout import checked_probability, keep_probability, kept, kept_of
-from gnnkit.nn.inputs import Graph, as_features, as_graph, transform
+from gnnkit.nn.inputs import Graph, as_features, as_graph, check_channels, transform
+from gnnkit.nn.on_edges import attend_on_edges, checked_edges, loop_features_on_edges
 from gnnkit.nn.row_draws import active_draws
 
 FillValue = Literal["mean", "add", "min", "max", "mul"]
@@ -97,6 +98,7 @@ class GATConv(nn.Module):
         share_weights: bool = False,
     ) -> None:
         super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels, heads=heads)
         if heads < 1:
             raise ValueError(f"heads must be 1 or more, got {heads}")
         if version not in (1, 2):
@@ -146,6 +148,8 @@ class GATConv(nn.Module):
                 or are missing with it.
         """
         x = as_features(x, self.in_channels)
+        if torch.compiler.is_exporting():
+            return self._exportable(x, checked_edges(edge_index), edge_attr)
         edges = self._edges(x, edge_index)
         sent, parts = self._messages(x, edges, self._edge_features(edge_attr, edges))
         keep = None
@@ -177,7 +181,7 @@ class GATConv(nn.Module):
         For a ``Block``: the edges that enter its targets, in the full graph's order and node ids.
 
         Raises:
-            As for a call of the layer.
+            TypeError, ValueError: As a call of the layer does.
         """
         x = as_features(x, self.in_channels)
         edges = self._edges(x, edge_index)
@@ -255,8 +259,45 @@ class GATConv(nn.Module):
         )
         return _heads_first(torch.unflatten(left, -1, by_head)), {"edge": logits}
 
+    def _exportable(self, x: Tensor | SparseMatrix, edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
+        """The same layer on plain tensors; see `gnnkit.nn.on_edges`."""
+        if not isinstance(x, Tensor):
+            raise TypeError("under torch.export node features are dense, got a sparse matrix; pass x.to_dense()")
+        edge_attr, loops = self._checked_attr(edge_attr, edge_index.size(1)), None
+        if edge_attr is not None:
+            loops = loop_features_on_edges(edge_attr, edge_index, x.size(-2), self.fill_value)
+        # Logits are matrix products: some runtimes cannot sum over a dimension where there are no edges.
+        source, target = edge_index.unbind(0)
+        if self.version == 1:
+            sent = transform(x, self.lin.weight)
+            here, there = sent @ block_diagonal(self.att_src[0]), sent @ block_diagonal(self.att_dst[0])
+            logits, own = here.index_select(-2, source) + there.index_select(-2, target), here + there
+            if edge_attr is not None and loops is not None and self.lin_edge is not None and self.att_edge is not None:
+                maps = self.lin_edge.weight.t() @ block_diagonal(self.att_edge[0])
+                logits, own = logits + edge_attr @ maps, own + loops @ maps
+            logits, own = (functional.leaky_relu(each, self.negative_slope) for each in (logits, own))
+        else:
+            sent, right = self.lin_l(x), self.lin_r(x)
+            logits, own = sent.index_select(-2, source) + right.index_select(-2, target), sent + right
+            if edge_attr is not None and loops is not None and self.lin_edge is not None:
+                logits, own = logits + self.lin_edge(edge_attr), own + self.lin_edge(loops)
+            score = block_diagonal(self.att[0])
+            logits, own = (functional.leaky_relu(each, self.negative_slope) @ score for each in (logits, own))
+        sent = torch.unflatten(sent, -1, (self.heads, self.out_channels))
+        p = self.dropout if self.training else 0.0
+        out = attend_on_edges(sent, edge_index, logits, own if self.add_self_loops else None, dropout=p)
+        out = out.flatten(-2) if self.concat else out.mean(-2)
+        if self.res is not None:
+            out = out + self.res(x)
+        return out if self.bias is None else out + self.bias
+
     def _edge_features(self, edge_attr: Tensor | None, edges: EnteringEdges) -> Tensor | None:
         """The edge features in the order of ``edges``, self-loops filled in."""
+        edge_attr = self._checked_attr(edge_attr, edges.num_listed)
+        return None if edge_attr is None else entering_features(edge_attr, edges, self.fill_value)
+
+    def _checked_attr(self, edge_attr: Tensor | None, num_edges: int) -> Tensor | None:
+        """The edge features as ``(E, edge_dim)``."""
         if edge_attr is None:
             if self.edge_dim is not None:
                 raise ValueError(
@@ -270,13 +311,13 @@ class GATConv(nn.Module):
             )
         if edge_attr.dim() == 1:
             edge_attr = edge_attr.unsqueeze(1)
-        expected = edges.num_listed, self.edge_dim
+        expected = num_edges, self.edge_dim
         if edge_attr.shape != expected:
             raise ValueError(
                 f"edge_attr must have shape {expected}, one row per edge and edge_dim={self.edge_dim}, "
                 f"got {tuple(edge_attr.shape)}"
             )
-        return entering_features(edge_attr, edges, self.fill_value)
+        return edge_attr
 
     def extra_repr(self) -> str:
         """The channels, as PyG shows them."""

@@ -17,7 +17,8 @@ from torch.nn import functional
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.part import Part
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.nn.inputs import Graph, as_features, as_graph, full_graph, propagate, transform
+from gnnkit.nn.inputs import Graph, as_features, as_graph, check_channels, full_graph, propagate, transform
+from gnnkit.nn.on_edges import propagate_on_edges
 
 Whole = TypeVar("Whole", Adjacency, Part, Adjacency | Part)
 
@@ -90,6 +91,7 @@ class GCNConv(nn.Module):
         **refused: Any,
     ) -> None:
         super().__init__()
+        check_channels(in_channels=in_channels, out_channels=out_channels)
         _refuse(refused)
         self.in_channels, self.out_channels = in_channels, out_channels
         if normalize not in (True, False, "sym", "row"):
@@ -142,8 +144,11 @@ class GCNConv(nn.Module):
         """
         x = as_features(x, self.in_channels)
         hidden = transform(x, self.lin.weight)
-        graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=self.lin.weight.dtype)
-        out = propagate(graph, gcn_normalized(full_graph(graph), self.self_loop_weight, self.kind), hidden)
+        if torch.compiler.is_exporting():
+            out = propagate_on_edges(hidden, edge_index, edge_weight, self.self_loop_weight, self.kind)
+        else:
+            graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=self.lin.weight.dtype)
+            out = propagate(graph, gcn_normalized(full_graph(graph), self.self_loop_weight, self.kind), hidden)
         # The bias follows the sum: inside it, each node would scale it by its row of A^.
         return out if self.bias is None else out + self.bias
 

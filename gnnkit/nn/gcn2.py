@@ -10,12 +10,15 @@ https://arxiv.org/abs/2007.02133, eq. 5.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from gnnkit.graph.validation import check_dtype
 from gnnkit.nn.gcn import gcn_normalized
-from gnnkit.nn.inputs import Graph, as_features, as_graph, full_graph, propagate
+from gnnkit.nn.inputs import Graph, as_features, as_graph, check_channels, full_graph, propagate
+from gnnkit.nn.on_edges import propagate_on_edges
 
 
 class GCN2Conv(nn.Module):
@@ -57,6 +60,7 @@ class GCN2Conv(nn.Module):
         normalize: bool = True,
     ) -> None:
         super().__init__()
+        check_channels(channels=channels)
         if not 0.0 <= alpha <= 1.0:
             raise ValueError(f"alpha must lie in 0..1, got {alpha}")
         if (theta is None) != (layer is None):
@@ -86,11 +90,17 @@ class GCN2Conv(nn.Module):
         """
         if not isinstance(as_features(x, self.channels), Tensor) or x.layout != torch.strided:
             raise TypeError("GCN2Conv takes dense features; a linear layer before it makes them so")
-        graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=x.dtype)
-        loops = 1.0 if self.add_self_loops and self.normalize else None
-        weighted = gcn_normalized(full_graph(graph), loops, "sym" if self.normalize else None)
-        sent = (1.0 - self.alpha) * propagate(graph, weighted, x)
+        loops: float | None = 1.0 if self.add_self_loops and self.normalize else None
+        kind: Literal["sym"] | None = "sym" if self.normalize else None
+        if torch.compiler.is_exporting():
+            heard = propagate_on_edges(x, edge_index, edge_weight, loops, kind)
+        else:
+            graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=x.dtype)
+            heard = propagate(graph, gcn_normalized(full_graph(graph), loops, kind), x)
+        sent = (1.0 - self.alpha) * heard
         as_features(x_0, self.channels)
+        check_dtype(x_0, x.dtype)
+        check_dtype(x, self.weight1.dtype)
         if x_0.size(-2) < sent.size(-2):
             raise ValueError(f"x_0 needs a row for each of the {sent.size(-2)} nodes that come out, got {x_0.size(-2)}")
         initial = self.alpha * x_0[..., : sent.size(-2), :]

@@ -82,7 +82,7 @@ class _Memory:
         self.heard = _large(like, count - 1, steps, *like.shape)
 
     def listen(self, step: int, hidden: Tensor) -> list[Tensor]:
-        _, *others = self.terms[step](hidden.view(*self.size, -1))
+        _, *others = self.terms[step](hidden.view(*self.size, hidden.size(-1)))
         for place, term in zip(self.heard[:, step], others, strict=True):
             place.copy_(term.view(place.shape))
         return [hidden, *self.heard[:, step]]
@@ -284,5 +284,5 @@ class _GRUSequence(torch.autograd.Function):
 
 def _before(terms: Terms, size: tuple[int, int], grads: list[Tensor]) -> Tensor:
     """The gradient of the states that the terms were made of; may be written to, as may ``grads`` from then on."""
-    rows = [grad.view(*size, -1) for grad in grads]
+    rows = [grad.view(*size, grad.size(-1)) for grad in grads]
     return terms.adjoint(rows).view(grads[0].shape)

@@ -15,7 +15,7 @@ from gnnkit.graph.receptive_field import Block
 from gnnkit.nn.attention_terms import AttentionTerms, EdgeAttention
 from gnnkit.nn.graph_cells import TemporalGate
 from gnnkit.nn.graph_kernels import is_fused, run_fused
-from gnnkit.nn.inputs import as_graph
+from gnnkit.nn.inputs import as_graph, check_channels
 from gnnkit.nn.missing import carry_forward
 from gnnkit.nn.operators import Operator, Terms, checked_operator, num_terms, terms_of
 from recurrent.cells import HiddenState, LSTMState, map_state
@@ -68,6 +68,7 @@ class GraphRecurrent(nn.Module):
         checkpoint_every: int | None,
     ) -> None:
         super().__init__()
+        check_channels(in_channels=in_channels, hidden_size=hidden_size)
         self.operator, self.K = checked_operator(operator, K), K
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
@@ -145,9 +146,9 @@ class GraphRecurrent(nn.Module):
                 outputs.append(read if direction == 0 else read.flip(0))
                 after.append(last)
             joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
-            inputs = joined.view(len(inputs), *size, -1)
+            inputs = joined.view(len(inputs), *size, joined.size(-1))
         out = inputs.permute(2, 0, 1, 3)
-        stacked = map_state(lambda *fields: torch.stack(fields).view(-1, *size, self.hidden_size), *after)
+        stacked = map_state(lambda *fields: torch.stack(fields).view(len(fields), *size, self.hidden_size), *after)
         last = map_state(lambda field: field.transpose(1, 2), stacked)
         return (out, last) if batched else (out[0], map_state(lambda field: field[:, 0], last))
 
@@ -307,14 +308,14 @@ def _heard(inputs: Tensor, terms: list[Hearing]) -> Tensor:
     if all(each is terms[0] for each in terms):
         columns = inputs.transpose(0, 1).flatten(1, 2)  # (N, T B, F)
         heard = torch.cat(terms[0](columns), dim=-1)
-        return heard.view(nodes, steps, sequences, -1).transpose(0, 1).flatten(1, 2)
+        return heard.view(nodes, steps, sequences, heard.size(-1)).transpose(0, 1).flatten(1, 2)
     each_step = [torch.cat(z(x), dim=-1) for z, x in zip(terms, inputs.unbind(0), strict=True)]
     return torch.stack(each_step).flatten(1, 2)
 
 
 def _listened(terms: Hearing, size: tuple[int, int], hidden: Tensor) -> list[Tensor]:
     """Z of states whose rows are (node, sequence) pairs."""
-    return [term.flatten(0, 1) for term in terms(hidden.view(*size, -1))]
+    return [term.flatten(0, 1) for term in terms(hidden.view(*size, hidden.size(-1)))]
 
 
 def _opened(openness: Tensor, before: Tensor, after: Tensor) -> Tensor:

@@ -42,6 +42,13 @@ def as_graph(edge_index: Graph | Tensor, edge_weight: Tensor | None, *, num_node
     return Adjacency.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
 
 
+def check_channels(**sizes: int) -> None:
+    """Raise ValueError unless every size is one that a weight can have."""
+    for name, size in sizes.items():
+        if not 1 <= size < 2**31:
+            raise ValueError(f"{name} must be from 1 to 2**31 - 1, got {size}")
+
+
 def as_features(x: Tensor | SparseMatrix, in_channels: int) -> Tensor | SparseMatrix:
     """Node features, dense ``(*, N, F)`` or sparse ``(N, F)``.
 

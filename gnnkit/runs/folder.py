@@ -318,6 +318,8 @@ def _read_record(folder: Path) -> dict[str, Any]:
             f"{folder} has run format {shown(record.get('version'))}; this gnnkit reads format {FORMAT_VERSION}: "
             "use the gnnkit that wrote it (run.json names its version), or train again into another folder"
         )
-    if not isinstance(record.get("kind"), str) or not isinstance(record.get("environment"), dict):
+    kind = record.get("kind")
+    named = isinstance(kind, str) and kind.isprintable() and len(kind) <= 100
+    if not named or not isinstance(record.get("environment"), dict):
         raise RunError(f"the run folder {folder} is damaged: {path} lacks the kind of run or its environment")
     return record

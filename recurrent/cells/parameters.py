@@ -21,9 +21,11 @@ def add_parameters(cell: nn.Module, num_gates: int, input_size: int, hidden_size
 
 
 def check_sizes(input_size: int, hidden_size: int) -> None:
-    """Raise ValueError unless both sizes are positive."""
+    """Raise ValueError unless both sizes are positive, and such that a tensor can have them."""
     if input_size < 1 or hidden_size < 1:
         raise ValueError(f"input_size and hidden_size must be at least 1, got {input_size} and {hidden_size}")
+    if max(input_size, hidden_size) >= 2**31:
+        raise ValueError(f"input_size and hidden_size must be below 2**31, got {input_size} and {hidden_size}")
 
 
 def torch_default_(cell: nn.Module, generator: torch.Generator | None = None) -> None:
