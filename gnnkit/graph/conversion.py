@@ -76,7 +76,7 @@ def convert_graph(
         comments: Edge lists only.
         header: Edge lists only.
         weighted: Edge lists only.
-        at_once: How many edges to hold in memory; each takes about 100 bytes.
+        at_once: How many lines to hold in memory; each takes up to 250 bytes.
         attach: What to put beside the graph before it counts as finished.
         tell: Hears the step, how far it is and of how much (None: unknown).
 
