@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gnnkit.nn.neighbor_plan import NeighborPlan
 
@@ -82,6 +81,15 @@ def _own_gradients(gates: Tensor, cell: Tensor, grad_hidden: Tensor, grad_cell: 
     out[:, -h:] = _tanh_backward(grad_cell * i, g)
 
 
+def _refuse_second_derivatives() -> None:
+    """Raise where the gradient is to have one itself: torch's ``once_differentiable`` would let some pass as 0."""
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "the neighbour LSTM is differentiable once; gradients of its gradients are not implemented, "
+            "so leave out create_graph=True"
+        )
+
+
 class _Summed(torch.autograd.Function):
     """Neighbours share their weights: gates see the sum of the neighbours, and each has its forget gate."""
 
@@ -120,8 +128,8 @@ class _Summed(torch.autograd.Function):
         return hidden, cell
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Any, ...]:
+        _refuse_second_derivatives()
         plan: NeighborPlan = ctx.plan
         gates, cell, hidden, heard, forget, weight, scale = ctx.saved_tensors
         h, first = weight.size(1), plan.first
@@ -184,8 +192,8 @@ class _ByPosition(torch.autograd.Function):
         return hidden[:-1], cell[:-1]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_hidden: Tensor, grad_cell: Tensor) -> tuple[Any, ...]:
+        _refuse_second_derivatives()
         plan: NeighborPlan = ctx.plan
         leaves, inner, cell, hidden, weight = ctx.saved_tensors
         h, first, arity = cell.size(1), plan.first, plan.slots.size(1)  # type: ignore[union-attr]

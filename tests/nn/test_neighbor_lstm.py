@@ -256,6 +256,20 @@ def test_an_adjacency_keeps_its_plan():
     close(layer(x, first).hidden, layer(x, graph).hidden)
 
 
+@pytest.mark.parametrize("arity", [None, 2])
+def test_second_derivatives_are_refused(arity):
+    x = inputs(3, 3).requires_grad_()
+    total = layer_of(arity=arity)(x, TREE).hidden.sum()
+    with pytest.raises(NotImplementedError, match="create_graph=True"):
+        torch.autograd.grad(total, x, create_graph=True)
+
+
+def test_transforms_are_refused():
+    layer = layer_of()
+    with pytest.raises(RuntimeError, match="setup_context"):
+        torch.func.vmap(lambda x: layer(x, TREE).hidden)(inputs(2, 3, 3))
+
+
 def test_mixed_precision_keeps_the_weights_dtype():
     layer, x, edges = NeighborLSTM(3, 4), torch.rand(5, 3), random_forest(5, 0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
