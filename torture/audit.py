@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of bytes and long conditions read best in one line)
 """A guard on what a process does: Python's own audit events, which no code run in it can switch off."""
 
 from __future__ import annotations

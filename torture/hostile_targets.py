@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of bytes and long conditions read best in one line)
 """Every reader of the project with a healthy file of its kind, how to make mutants of it, and what a result must be."""
 
 from __future__ import annotations

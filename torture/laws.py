@@ -36,7 +36,6 @@ def main() -> int:
             "--timeout=3600",
             "--hypothesis-show-statistics",
         ]
-        + list(map(str, files)),
         cwd=ROOT,
         env={**os.environ, "HYPOTHESIS_PROFILE": options.profile, "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of bytes and long conditions read best in one line)
 """Mutants of healthy files: bytes flipped, cut and spliced, and the structure of each format changed knowingly.
 
 A mutator is ``(content, rng) -> content``; all chance comes from ``rng``, so a mutant can be made again.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of bytes and long conditions read best in one line)
 """Mutants of pickled files: Planetoid's programs opcode by opcode, checkpoints by what they hold, and both with gadgets."""
 
 from __future__ import annotations
