@@ -26,16 +26,7 @@ def main() -> int:
     files = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "@given" in path.read_text()]
     started = time.monotonic()
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--timeout=3600",
-            "--hypothesis-show-statistics",
-        ]
+        [sys.executable, "-m", "pytest", "-q", "--timeout=3600", "--hypothesis-show-statistics", *map(str, files)],
         cwd=ROOT,
         env={**os.environ, "HYPOTHESIS_PROFILE": options.profile, "OMP_NUM_THREADS": "1"},
         capture_output=True,
