@@ -8,6 +8,12 @@ R8.clean.txt.gz.
 
     $ python examples/text/documents_as_a_graph.py          # some minutes, seed 0
     $ python examples/text/documents_as_a_graph.py --smoke  # a tenth of the articles, 16 units, five epochs
+
+    test accuracy         here   paper
+    majority class       49.47
+    linear on tf-idf     94.02   93.74
+    TextGCN              97.03   97.07
+    after 189 epochs, the weights of epoch 179
 """
 
 import argparse

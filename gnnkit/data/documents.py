@@ -214,6 +214,7 @@ def _mutual_information(texts: Sequences, num_words: int, window: int) -> sp.csr
 def _counts(sizes: Array, words: Array, num_words: int) -> sp.csr_array:
     """How often each word comes in each of some texts that lie end to end."""
     pointers = np.concatenate([[0], np.cumsum(sizes)])
-    counts = sp.csr_array((np.ones(len(words)), words, pointers), shape=(len(sizes), num_words))
+    # A copy: duplicates are summed in place, and the words belong to the texts.
+    counts = sp.csr_array((np.ones(len(words)), words, pointers), shape=(len(sizes), num_words), copy=True)
     counts.sum_duplicates()
     return counts

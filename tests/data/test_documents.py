@@ -57,6 +57,15 @@ def test_a_word_that_every_text_has_tells_of_none():
     assert weights.toarray()[0, 1] == pytest.approx(math.log(2))
 
 
+def test_the_texts_stay_as_they_are():
+    some = documents()
+    before = some.texts.values.clone()
+    first, weights = document_graph(some).adjacency.to_dense(), tf_idf(some.texts, SIZE).toarray()
+    assert torch.equal(some.texts.values, before)
+    assert torch.equal(document_graph(some).adjacency.to_dense(), first)
+    assert (tf_idf(some.texts, SIZE).toarray() == weights).all()
+
+
 def test_nodes_and_their_parts():
     data = document_graph(documents(), val_share=1 / 3, seed=1)
     assert data.y.tolist() == [0, 1, 0, 1, 0] + [-1] * SIZE
