@@ -70,7 +70,22 @@ COMMANDS = (
     Command(f"predict {RUN} --out p.csv", prepare=_TRAINED, older=("p.csv",)),
     Command(f"flow {RUN} --samples 4 --plot p.pdf", prepare=_TRAINED, older=("p.pdf",)),
     Command(f"compare {RUN} {RUN}2 --plot p.png", prepare=(_NODES, _NODES + "2 --seed 1"), older=("p.png",)),
+    Command("neighborhood-function edges.txt --out n.csv", older=("n.csv",)),
+    Command("convert edges.txt --out graph"),
 )  # fmt: skip
+# Commands that write nothing, and those whose writing is tried elsewhere, and where.
+SILENT = (
+    "info", "evaluate", "verdict", "data list", "data verify", "sequence params", "text generate", "text score",
+    "trees evaluate", "trees predict",
+)  # fmt: skip
+ELSEWHERE = {
+    "text row": "trains as `text train` does and writes as `sequence row` does",
+    "reproduce": "runs the rows of `sequence row` and `text row`",
+    "trees train": "trains and writes as `train --runs` does; its treebank is not at hand everywhere",
+    "trees download": "tests/data",
+    "data download": "tests/data/test_download.py, against a server of its own",
+    "export": "writes its one file as `predict` does; needs the extra `onnx`",
+}
 _QUICK = (0, 11, 17)
 
 

@@ -39,3 +39,23 @@ def test_failed_writes_and_signals_leave_whole_files_and_say_how_to_go_on(tmp_pa
     assert writes["failures"] > 0
     assert interruptions["signals"] == 4
     assert memory["stopped"] > 0
+
+
+def test_every_command_that_writes_is_in_the_campaign(monkeypatch):
+    """A new command must be tried too, or it must be said where its writing is tried."""
+    monkeypatch.syspath_prepend(str(CAMPAIGN.parent))
+    import failing_writes
+    import typer
+
+    from gnnkit.cli.main import app
+
+    def names(command, path=()):
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from names(inner, (*path, name))
+        if not hasattr(command, "commands"):
+            yield " ".join(path)
+
+    known = {*failing_writes.SILENT, *failing_writes.ELSEWHERE}
+    tried = [each.words for each in failing_writes.COMMANDS]
+    program = set(names(typer.main.get_command(app)))
+    assert {name for name in program - known if not any(words.startswith(f"{name} ") for words in tried)} == set()
