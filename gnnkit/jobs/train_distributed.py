@@ -47,6 +47,7 @@ from gnnkit.training.nodes import NodeResult, TrainConfig
 from gnnkit.training.partitioned import fit_partitioned, sample_hidden
 from gnnkit.training.shared_batches import fit_shared
 
+_ORPHANS = 15.0  # seconds
 PARTITION = "partition"  # the folder, within the run's, of the graph in parts
 
 
@@ -119,7 +120,7 @@ def resume_distributed_job(
     with join_group(device) as group:
 
         def resume() -> RunFolder:
-            folder = RunFolder.resume(path)
+            folder = _resumed(path)
             if folder.kind != KIND or folder.read_config(NodeJob).distributed is None:
                 folder.close()
                 raise RunError(f"{folder.path} holds no training of several processes; resume it without torchrun")
@@ -256,6 +257,21 @@ class _Trained(NamedTuple):
     splits: dict[str, Any]
     shared: dict[str, Any]
     draw: Callable[[RunFolder], None]
+
+
+def _resumed(path: str | os.PathLike[str]) -> RunFolder:
+    """The folder; after a restart, once those that a killed process has left behind let go of it.
+
+    Its loaders of batches hold its lock until they notice, which they look for every five seconds.
+    """
+    deadline = time.monotonic() + (_ORPHANS if restarts()[0] else 0.0)
+    while True:
+        try:
+            return RunFolder.resume(path)
+        except RunError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def _load(job: NodeJob) -> NodeData:

@@ -29,8 +29,7 @@ def train_shared(name: str, ranks: int, config: TrainConfig, p: float = 0.0) -> 
     return in_threads(ranks, job)
 
 
-@pytest.mark.parametrize("name", ["gcn", "gat", "gcnii"])
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize(("name", "ranks"), [("gcn", 2), ("gat", 4), ("gcnii", 2)])
 def test_shared_batches_train_as_one_process(name: str, ranks: int) -> None:
     # Nine training nodes: four ranks get 2, 1, 1, 1 of a batch of five, and one, one, one, one of the other.
     layers = 4 if name == "gcnii" else 2
