@@ -99,7 +99,8 @@ class Calls:
     def _next(self, kind: str, path: str) -> str:
         """Note a call; it fails here unless it is to fail in a way of its own, which is returned."""
         number, self._count = self._count, self._count + 1
-        os.pwrite(self._log, f"{kind} {path}\n".encode(), os.fstat(self._log).st_size)
+        slash = os.sep if kind == "fsync" and os.path.isdir(path) else ""
+        os.pwrite(self._log, f"{kind} {path}{slash}\n".encode(), os.fstat(self._log).st_size)
         if number != self._fails:
             return ""
         if self._fault == "KILL":
