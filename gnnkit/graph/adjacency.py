@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast, final
 
 import torch
@@ -22,8 +24,6 @@ from gnnkit.graph.validation import (
 )
 
 if TYPE_CHECKING:
-    import os
-
     import networkx
     import scipy.sparse
 
@@ -42,8 +42,7 @@ class Adjacency:
     What derives from the graph (its transpose, degrees, normalised forms) is computed once and kept
     with it, which is safe because nothing here ever changes.
 
-    Make one with :meth:`from_edge_index`, :meth:`from_dense`, :meth:`from_scipy`,
-    :meth:`from_networkx`, :meth:`from_data` or :meth:`batch`.
+    Make one with :meth:`from_edge_index` or another ``from_...``, with :meth:`batch` or :meth:`open`.
 
     Example:
         >>> chain = Adjacency.from_edge_index(torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
@@ -65,7 +64,7 @@ class Adjacency:
             )
         if matrix.values.is_inference():
             # A graph made in inference mode may be trained on later, which inference tensors forbid.
-            matrix = off_tape(lambda: _copied(matrix))
+            matrix = off_tape(matrix.copy)
         object.__setattr__(self, "_matrix", matrix)
         object.__setattr__(self, "_kept", {})
 
@@ -169,12 +168,8 @@ class Adjacency:
         return cls.from_edge_index(edge_index, edge_weight, num_nodes=num_nodes)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> Adjacency:
-        """The graph in a folder that ``gnnkit convert`` has written, over memory maps of its files.
-
-        Nothing is read before it is needed, and processes that open one folder share its memory. Searches,
-        neighbour sampling and products run on the maps; what derives new weights from the whole graph, such
-        as :meth:`normalized`, makes them in memory.
+    def open(cls, folder: str | PathLike[str]) -> Adjacency:
+        """The graph in a folder that ``gnnkit convert`` has written, over memory maps.
 
         Raises:
             FileFormatError: If it is no such folder, or a file of it is missing or damaged.
@@ -288,8 +283,7 @@ class Adjacency:
             if may_vary(weight):
                 return Adjacency(self_loops.with_remaining_self_loops(self._matrix, weight))
             weight = float(weight)
-        number = float(weight)
-        if number != number or number in (float("inf"), float("-inf")):
+        if not math.isfinite(number := float(weight)):
             raise ValueError(f"a self-loop weight must be finite, got {number}")
 
         def compute() -> Adjacency:
@@ -351,16 +345,12 @@ class Adjacency:
                 f"a weight of {float(plain(values).abs().max()):g} is too large for {dtype}; scale the weights"
             )
         if moved.device != values.device:
-            crow = pattern.crow.to(device, non_blocking=non_blocking)
-            col = pattern.col.to(device, non_blocking=non_blocking)
-            pattern = Pattern(crow, col, pattern.num_cols)
+            pattern = pattern.to(moved.device, non_blocking=non_blocking)
         return Adjacency(SparseMatrix(pattern, moved))
 
     def pin_memory(self) -> Adjacency:
         """A copy in page-locked memory, from which transfers to a GPU are fast."""
-        pattern = self._matrix.pattern
-        pinned = Pattern(pattern.crow.pin_memory(), pattern.col.pin_memory(), pattern.num_cols)
-        return Adjacency(SparseMatrix(pinned, self._matrix.values.pin_memory()))
+        return Adjacency(SparseMatrix(self._matrix.pattern.pin_memory(), self._matrix.values.pin_memory()))
 
     # ---- the product -----------------------------------------------------------------------------
 
@@ -442,8 +432,7 @@ class Adjacency:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Adjacency:
-        result = Adjacency(_copied(self._matrix))
-        memo[id(self)] = result
+        memo[id(self)] = result = Adjacency(self._matrix.copy())
         return result
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -454,12 +443,6 @@ class Adjacency:
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("Adjacency is final; hold one in your class instead of inheriting from it")
-
-
-def _copied(matrix: SparseMatrix) -> SparseMatrix:
-    pattern = matrix.pattern
-    copied = Pattern(pattern.crow.clone(), pattern.col.clone(), pattern.num_cols)
-    return SparseMatrix(copied, matrix.values.detach().clone())
 
 
 def _from_csr(crow: Tensor, col: Tensor, values: Tensor) -> Adjacency:

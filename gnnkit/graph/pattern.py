@@ -37,6 +37,15 @@ class Pattern:
         """How many entries each column has, ``(num_cols)``."""
         return torch.bincount(self.col, minlength=self.num_cols)
 
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Pattern:
+        """The pattern on another device."""
+        crow, col = (part.to(device, non_blocking=non_blocking) for part in (self.crow, self.col))
+        return Pattern(crow, col, self.num_cols)
+
+    def pin_memory(self) -> Pattern:
+        """A copy in page-locked memory."""
+        return Pattern(self.crow.pin_memory(), self.col.pin_memory(), self.num_cols)
+
     @cached_property
     def row(self) -> Tensor:
         """The row of every entry."""

@@ -105,6 +105,11 @@ class SparseMatrix:
             values = self.values[transpose.order]
         return SparseMatrix(Pattern(transpose.crow, transpose.col, self.pattern.num_rows), values)
 
+    def copy(self) -> SparseMatrix:
+        """The same matrix in memory of its own, off the tape."""
+        pattern = Pattern(self.pattern.crow.clone(), self.pattern.col.clone(), self.pattern.num_cols)
+        return SparseMatrix(pattern, self.values.detach().clone())
+
     def with_values(self, values: Tensor) -> SparseMatrix:
         """The same pattern with other values."""
         return SparseMatrix(self.pattern, values)
@@ -120,8 +125,7 @@ class SparseMatrix:
         pattern = self.pattern
         if self.values.device == torch.device(device):
             return self
-        moved = Pattern(pattern.crow.to(device), pattern.col.to(device), pattern.num_cols)
-        return SparseMatrix(moved, self.values.to(device))
+        return SparseMatrix(pattern.to(device), self.values.to(device))
 
     def matmul(self, x: Tensor) -> Tensor:
         """M x for ``x`` of shape ``(num_cols, F)``."""
