@@ -172,7 +172,9 @@ def sections(folder: Path, edges: Path, num_nodes: int, chosen: list[str], optio
         found["epoch"] = measured([*command, "--workers", str(options.workers)], options.threads)
     for section in found.values():
         printed = json.loads(section.pop("printed"))
-        keep = {"sources", "num_nodes", "num_edges", "test_accuracy_mean", "num_train", "seconds"}
+        if "sources" in printed:
+            section["hops_to_the_farthest"] = [row["farthest"] for row in printed["sources"]]
+        keep = {"num_nodes", "num_edges", "test_accuracy_mean", "num_train", "seconds"}
         section |= {f"said_{name}": printed[name] for name in keep & printed.keys()}
         if "blocks, 0 workers" in printed:
             section |= printed
