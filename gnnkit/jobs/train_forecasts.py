@@ -34,6 +34,7 @@ from gnnkit.training.windows import Windows, historical_average, last_value, lin
 
 KIND = "forecast"
 _RESAMPLES = 2000
+_LEAST_BLOCKS = 10  # of fewer, a bootstrap's interval is too short
 _COUNTED = {
     "linear": linear,
     "historical average": historical_average,
@@ -187,7 +188,8 @@ def summarize(job: ForecastJob, windows: Windows, forecasts: dict[str, list[Tens
 def difference(windows: Windows, first: list[Tensor], second: list[Tensor]) -> dict[str, Any]:
     """Mean error of ``first`` minus that of ``second``, its interval by bootstrap over blocks of time and seeds.
 
-    Blocks are of a period (a day), or of ten horizons without one: errors close in time go together.
+    Blocks are of a period (a day), or of ten horizons without one: errors close in time go together. A test part
+    that is too short for ten of them is cut into ten.
     """
     targets, observed = windows.targets(windows.test)
 
@@ -198,7 +200,7 @@ def difference(windows: Windows, first: list[Tensor], second: list[Tensor]) -> d
     gaps = torch.stack([error(a) - error(b) for a, b in zip(first, second, strict=True)])  # (runs, windows)
     counts = observed.sum(dim=(1, 2)).double()
     size = windows.data.period or 10 * windows.horizon
-    size = max(1, min(size, gaps.size(1) // 4))
+    size = max(1, min(size, gaps.size(1) // _LEAST_BLOCKS))
     blocks = torch.arange(gaps.size(1)) // size
     num_blocks = int(blocks[-1]) + 1
     per_block = torch.zeros(gaps.size(0), num_blocks, dtype=torch.float64).index_add(1, blocks, gaps)

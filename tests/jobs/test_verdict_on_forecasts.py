@@ -47,7 +47,7 @@ def test_what_is_carried_along_the_graph_needs_it():
     errors = {row.name: row.error for row in found.rows}
     assert found.gap.mean == pytest.approx(errors["graph"] - errors["no graph"])
     assert found.rewired_gap.mean == pytest.approx(errors["rewired graph"] - errors["no graph"])
-    assert (found.horizon, found.runs, found.error, found.block_steps) == (2, 2, "mse", 20)
+    assert (found.horizon, found.runs, found.error, found.block_steps) == (2, 2, "mse", found.test_windows // 10)
 
 
 def test_where_it_carries_nothing_no_gain_is_shown():
