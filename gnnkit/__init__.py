@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gnnkit.graph import Adjacency
     from gnnkit.jobs import load
     from gnnkit.jobs.verdict import verdict
+    from gnnkit.nn.exported import export
     from gnnkit.nn.pruned import prune
     from gnnkit.training import TrainConfig, fit
 
@@ -21,6 +22,7 @@ _HOME = {
     "Adjacency": "gnnkit.graph",
     "NodeData": "gnnkit.data",
     "TrainConfig": "gnnkit.training",
+    "export": "gnnkit.nn.exported",
     "fit": "gnnkit.training",
     "flow": "gnnkit.diagnostics",
     "load": "gnnkit.jobs",
@@ -30,7 +32,7 @@ _HOME = {
 }
 _PACKAGES = ("data", "diagnostics", "graph", "jobs", "models", "nn", "plots", "runs", "training")
 
-__all__ = ["Adjacency", "NodeData", "TrainConfig", "fit", "flow", "load", "load_dataset", "prune", "verdict"]
+__all__ = ["Adjacency", "NodeData", "TrainConfig", "export", "fit", "flow", "load", "load_dataset", "prune", "verdict"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from gnnkit.cli.compare import compare
 from gnnkit.cli.convert import convert
 from gnnkit.cli.data import data
 from gnnkit.cli.evaluate import evaluate
+from gnnkit.cli.export import export
 from gnnkit.cli.flow import flow
 from gnnkit.cli.forecast import forecast
 from gnnkit.cli.hops import hops
@@ -42,6 +43,7 @@ app.command()(neighborhood_function)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(export)
 app.command()(compare)
 app.command()(flow)
 app.command()(verdict)
