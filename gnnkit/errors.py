@@ -57,7 +57,7 @@ def transient(error: BaseException) -> bool:
 
 
 def _harmless(text: str) -> str:
-    # A problem may quote the file, through a library's own message; a line break ends it no sooner than a terminal code.
+    # A problem may quote the file, through a library's own message: neither line breaks nor terminal codes pass.
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
