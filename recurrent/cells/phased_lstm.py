@@ -228,7 +228,8 @@ class PhasedLSTMCell(nn.Module):
         """
         if times is None:
             clock = state.time
-            if clock.numel() and bool((clock == clock[0]).all()):
+            # The compiler can follow no look at values; it has no need to, either.
+            if not torch.compiler.is_compiling() and clock.numel() and bool((clock == clock[0]).all()):
                 clock = clock[:1]  # one clock for the batch: its gates are computed once
             steps = torch.arange(inputs.size(0), dtype=clock.dtype, device=clock.device)
             times = clock + steps.unsqueeze(-1)
@@ -237,7 +238,7 @@ class PhasedLSTMCell(nn.Module):
         openness = self.openness(times)  # [T, B or 1, H]
         next_times = (times + 1).to(state.time.dtype).expand(-1, inputs.size(1)).unbind(0)
         # With the leak at 0, a closed unit keeps its state; a gradient would still need all of them.
-        if not self.training and not torch.is_grad_enabled():
+        if not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()):
             is_open = (openness > 0).any(dim=1)
             counts = is_open.sum(dim=1)
             if float(counts.sum()) < 0.5 * is_open.numel():
