@@ -1,9 +1,10 @@
 """Every layer compiles as one graph: ``torch.compile(..., fullgraph=True)`` meets no break and gives the same.
 
 A graph must have been used once: what a layer needs of it is found by looking at its values, and then kept with it
-(`GCNConv` has its graph do so before it is traced). What does not compile whole, and why. A raw ``edge_index`` is checked at each call, by its values: only an `Adjacency` compiles
-whole. `GatedGraph` sorts its typed edges at each call, and a learned lambda makes another graph at each. A whole LSTM is torch's own kernel, whose backward torch's
-compiler cannot take apart (of ``nn.LSTM`` it says the same), so it is traced with the backend that leaves it whole.
+(`GCNConv` has its graph do so before it is traced). What does not compile whole, and why: a raw ``edge_index`` is
+checked at each call, by its values; `GatedGraph` sorts its typed edges at each call; a learned lambda makes another
+graph at each. A whole LSTM is torch's own kernel, whose backward torch's compiler cannot take apart (``nn.LSTM`` it
+refuses altogether), so it is traced with the backend that leaves it whole.
 """
 
 import pytest
