@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def linear_scan(a: Tensor, b: Tensor, initial: Tensor) -> Tensor:
@@ -86,8 +85,12 @@ class _SequentialScan(torch.autograd.Function):
         ctx.save_for_backward(*inputs, output)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if torch.is_grad_enabled():  # torch's once_differentiable would let some second derivatives pass as 0
+            raise NotImplementedError(
+                "the scan is differentiable once; gradients of its gradients are not implemented, "
+                "so leave out create_graph=True"
+            )
         z, candidate, initial, states = ctx.saved_tensors
         to_z, to_candidate = torch.empty_like(states), torch.empty_like(states)
         carry = torch.zeros_like(initial)

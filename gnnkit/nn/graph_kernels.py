@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gnnkit.nn.attention_terms import AttentionTerms
 from gnnkit.nn.graph_cells import GraphGRUCell, GraphLSTMCell
@@ -71,6 +70,15 @@ def _large(like: Tensor, *shape: int) -> Tensor:
 def _blocks(rows: int) -> list[slice]:
     """Rows in blocks whose gates stay in the processor's cache from the product to the last squashing."""
     return [slice(start, start + _BLOCK) for start in range(0, rows, _BLOCK)]
+
+
+def _refuse_second_derivatives() -> None:
+    """Raise where the gradient is to have one itself: torch's ``once_differentiable`` would let some pass as 0."""
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "this recurrent layer is differentiable once; gradients of its gradients are not implemented, "
+            "so leave out create_graph=True"
+        )
 
 
 class _Memory:
@@ -168,8 +176,8 @@ class _LSTMSequence(torch.autograd.Function):
         return outputs, cells[-1].clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_outputs: Tensor, grad_cell: Tensor) -> tuple[Any, ...]:
+        _refuse_second_derivatives()
         heard, hidden, cell, weight_ih, weight_hh, peephole, gates, terms_heard, outputs, cells, shown = (
             ctx.saved_tensors
         )
@@ -249,8 +257,8 @@ class _GRUSequence(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_outputs: Tensor) -> tuple[Any, ...]:
+        _refuse_second_derivatives()
         heard, hidden, weight_ih, weight_hh, gates, terms_heard, outputs, from_hidden = ctx.saved_tensors
         h = hidden.size(1)
         weights = torch.split(weight_hh, h, dim=1)

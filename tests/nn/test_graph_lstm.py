@@ -429,3 +429,12 @@ def test_two_halves_equal_the_whole(kind, name, options):
     second, state = layer(x[:, 4:], directed(), state, **{key: value[:, 4:] for key, value in given.items()})
     close(torch.cat([first, second], dim=1), out)
     close(state.hidden, last.hidden)
+
+
+@pytest.mark.parametrize("kind", [GraphLSTM, GraphGRU])
+def test_a_second_derivative_is_refused_not_taken_for_zero(kind):
+    graph = Adjacency.from_edge_index(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+    layer, x = kind(1, 2), torch.randn(1, 3, 2, 1, requires_grad=True)
+    out, _ = layer(x, graph)
+    with pytest.raises(NotImplementedError, match="create_graph"):
+        torch.autograd.grad(out.square().sum(), x, create_graph=True)
