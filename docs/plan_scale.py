@@ -73,6 +73,42 @@ def spark_figures(spark: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def size_figures(results: list[dict[str, Any]]) -> str:
+    """Cost against size on this machine, a column for every graph."""
+    machine = results[0]["machine"]
+    rows: dict[str, list[str]] = {name: [] for name in ("nodes", "stored edges", "on disk")}
+    for result in results:
+        converted, sampler, epoch = result["convert"], result["sampler"], result["epoch"]
+        batches = sampler["blocks, 2 workers"]["batches_a_second"]
+        found = {
+            "nodes": f"{result['nodes']:,}",
+            "stored edges": f"{sampler['edges']:,}",
+            "on disk": size(converted["graph_bytes"]),
+            **{
+                f"{title}: time, peak memory": f"{part['seconds']:.0f} s, {part['peak_memory_gib']:.2f} GiB"
+                for title, part in (
+                    ("`gnnkit convert`", converted),
+                    ("`gnnkit hops GRAPH/ --sources`, four of them", result["hops"]),
+                    ("an epoch of mini-batches and its exact scores", epoch),
+                )
+            },
+            "batches a second, 1,024 nodes, fan-out 10,10, two workers": f"{batches:.0f}",
+        }
+        for name, value in found.items():
+            rows.setdefault(name, []).append(value)
+    head = [f"{result['lines']:.0e} lines".replace("e+0", "e") for result in results]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    lines += ["| " + " | ".join([name, *values]) + " |" for name, values in rows.items()]
+    return "\n".join(
+        [
+            f"`python benchmarks/scale.py --edges ...` on {machine['cpu_count']} cores ({machine['device_name']}), "
+            "R-MAT graphs read from text:",
+            "",
+            *lines,
+        ]
+    )
+
+
 def inside(runs: list[dict[str, Any]]) -> str:
     """How many runs had every number of pairs within twice the stated error."""
     return f"{sum(run['within_two_standard_errors'] for run in runs)} of {len(runs)}"
@@ -190,6 +226,9 @@ def main() -> None:
     by = "written by docs/plan_scale.py -->"
     if spark is not None:
         page = put(page, f"<!-- figures of spark: {by}", "<!-- end of figures -->", spark_figures(spark))
+    sizes = [RESULTS / f"scale_{edges}.json" for edges in ("1e6", "1e7", "1e8")]
+    figures = size_figures([json.loads(path.read_text()) for path in sizes if path.exists()])
+    page = put(page, f"<!-- figures of sizes: {by}", "<!-- end of figures of sizes -->", figures)
     page = put(page, f"<!-- plan: {by}", "<!-- end of plan -->", plan(spark, hops))
     page_file.write_text(page)
 

@@ -136,3 +136,14 @@ def test_every_page_is_in_the_navigation():
     listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert str(page.relative_to(ROOT / "docs")) in listed, page
+
+
+def test_the_benchmark_page_is_written_from_the_results():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("list_benchmarks", ROOT / "docs" / "list_benchmarks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == module.page(), (
+        "python docs/list_benchmarks.py"
+    )

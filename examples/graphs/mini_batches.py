@@ -6,6 +6,12 @@ draws, what it would hear from them all, so the two should end within a point of
 memory for themselves alone.
 
     $ python examples/graphs/mini_batches.py            # needs the data: gnnkit data download pubmed (and cs)
+    pubmed  full batch                        79.60 %   (79.8 79.5 79.5)
+    pubmed  batches of 20, fan-out 10,10      79.23 %   (79.1 79.2 79.4)
+    pubmed  difference                        -0.37 points
+    cs      full batch                        91.43 %   (91.6 91.6 91.1)
+    cs      batches of 100, fan-out 10,10     91.37 %   (91.7 90.6 91.8)
+    cs      difference                        -0.07 points
     $ python examples/graphs/mini_batches.py --smoke    # karate, a few epochs
 """
 
