@@ -1,3 +1,5 @@
+"""Recurrent networks on plain sequences, on torch alone: cells that are one time step each, and the loop over them."""
+
 from recurrent.cells import (
     GRUCell,
     HiddenState,

@@ -1,0 +1,1 @@
+"""The program ``gnnkit``: one file per command, thin over the library."""

@@ -1,3 +1,5 @@
+"""One time step each, ``(input, state) -> (output, state)``, equal to ``torch.nn``'s cells where it has them."""
+
 from recurrent.cells.cell import (
     Cell,
     HiddenState,

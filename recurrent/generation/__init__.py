@@ -1,3 +1,5 @@
+"""What a trained character model writes: sampling, beam search, scores of given text."""
+
 from recurrent.generation.beam import Beam, beam_search
 from recurrent.generation.config import SENTENCE_ENDS, GenerationConfig
 from recurrent.generation.generate import Character, Generation, generate, stream

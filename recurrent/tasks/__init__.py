@@ -1,3 +1,5 @@
+"""Tasks that ask for memory of a known length, drawn without end."""
+
 from recurrent.tasks.adding import Adding
 from recurrent.tasks.baum_sweet import BaumSweet
 from recurrent.tasks.combinations import RandomCombinations

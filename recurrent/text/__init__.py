@@ -1,3 +1,5 @@
+"""From a text to batches of characters: reading, vocabulary, parts to train and to test on, windows."""
+
 from recurrent.text.corpus import Corpus, pydoc_corpus, read_corpus, without_licence
 from recurrent.text.parts import TextParts, split_contiguous
 from recurrent.text.vocabulary import UnknownCharacterError, UnknownPolicy, Vocabulary
