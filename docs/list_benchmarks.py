@@ -108,8 +108,11 @@ def accuracy() -> Iterator[str]:
             f"`python benchmarks/accuracy.py --runs {splits['runs']} --splits`\n"
         )
         rows = [
-            [name, f"{row['gnnkit']['mean']:.2f}", f"{row['pyg']['mean']:.2f}", f"{row['difference']:+.2f}"]
-            + [
+            [
+                name,
+                f"{row['gnnkit']['mean']:.2f}",
+                f"{row['pyg']['mean']:.2f}",
+                f"{row['difference']:+.2f}",
                 f"{row['interval_90'][0]:+.2f} to {row['interval_90'][1]:+.2f}",
                 "yes" if row["within_half_a_point"] else "no",
             ]

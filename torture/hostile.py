@@ -46,7 +46,7 @@ import torch  # noqa: E402
 from hostile_runs import make_runs  # noqa: E402
 from hostile_targets import Target, all_targets  # noqa: E402
 
-from gnnkit.errors import FileFormatError, MissingDataError, RunError  # noqa: E402
+from gnnkit.errors import DivergedError, FileFormatError, MissingDataError, RunError  # noqa: E402
 
 BATCH = 200
 MEMORY = 1 << 30  # address space that a batch may take beyond what the parent has
@@ -263,12 +263,12 @@ def _outcome(target: Target, sandbox: Path, guard: audit.Guard) -> tuple[int, st
 
 def _own_words(error: BaseException) -> str | None:
     """None if this is an error of the project's own, worded at one of its own lines; else what is wrong with it."""
-    if not isinstance(error, ValueError | MissingDataError | RunError):
+    if not isinstance(error, ValueError | DivergedError | MissingDataError | RunError):
         return f"{type(error).__name__} is no error of the project"
     frames = traceback.extract_tb(error.__traceback__)
-    if not isinstance(error, FileFormatError | MissingDataError | RunError) and not frames[-1].filename.startswith(
-        (str(ROOT / "gnnkit"), str(ROOT / "recurrent"))
-    ):
+    if not isinstance(error, DivergedError | FileFormatError | MissingDataError | RunError) and not frames[
+        -1
+    ].filename.startswith((str(ROOT / "gnnkit"), str(ROOT / "recurrent"))):
         return "raised by a library, in its own words"
     text = str(error)
     if len(text) > 2000:

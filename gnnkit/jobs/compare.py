@@ -28,6 +28,7 @@ from gnnkit.runs import (
     spread,
     welch_t_test,
 )
+from gnnkit.storage.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +132,7 @@ def compare_runs(folders: Sequence[str | os.PathLike[str]]) -> RunComparison:
             if getattr(run, what) != getattr(first, what):
                 raise ValueError(
                     f"runs can be compared on the same data only: {first.folder} has the {what} "
-                    f"{getattr(first, what)!r}, {run.folder} has {getattr(run, what)!r}"
+                    f"{shown(getattr(first, what))}, {run.folder} has {shown(getattr(run, what))}"
                 )
     differences = [_difference(run, first) for run in runs[1:]]
     tested = [index for index, each in enumerate(differences) if each.comparison is not None]

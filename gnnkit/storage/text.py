@@ -6,7 +6,8 @@ import math
 import re
 import unicodedata
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Possessive: a cell of many digits is read once, not once for every way to cut it.
+_NUMBER = re.compile(r"[+-]?(\d++(\.\d*+)?|\.\d++)([eE][+-]?\d++)?", re.ASCII)
 
 
 def printable(text: object) -> str:

@@ -434,7 +434,7 @@ def test_errors_name_the_value_and_the_fix() -> None:
         GATConv(5, 4, version=3)
     with pytest.raises(ValueError, match="share_weights"):
         GATConv(5, 4, share_weights=True)
-    with pytest.raises(ValueError, match="heads must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"heads must be from 1 .* got 0"):
         GATConv(5, 4, heads=0)
     with pytest.raises(ValueError, match="got 'median'"):
         GATConv(5, 4, fill_value="median")

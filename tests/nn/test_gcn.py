@@ -155,11 +155,10 @@ def test_sparse_features_equal_dense_ones(case: Case):
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors is a no-op")
-def test_takes_no_channels():
-    graph = GRAPHS["directed"].adjacency(torch.float32)
-    layer = layer_with_bias(0, 2, dtype=torch.float32)
-    assert torch.equal(layer(torch.zeros(4, 0), graph), layer.bias.expand(4, 2))
-    assert layer_with_bias(3, 0, dtype=torch.float32)(torch.zeros(2, 4, 3), graph).shape == (2, 4, 0)
+@pytest.mark.parametrize(("sizes", "message"), [((0, 2), "in_channels .* got 0"), ((3, 0), "out_channels .* got 0")])
+def test_no_channels_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        GCNConv(*sizes)
 
 
 # ---- derivatives ---------------------------------------------------------------------------------

@@ -38,3 +38,14 @@ def test_anything_else_is_no_finite_number(text):
 def test_a_number_beyond_all_floats_is_still_a_number():
     assert is_number("1e999")
     assert not is_number("nan")
+
+
+def test_a_cell_of_many_digits_is_read_in_one_pass():
+    # A pattern that tries every way to cut the digits would take a minute for the first of these.
+    for text in (
+        "1" + "0" * 1_000_000,
+        "1" * 1_000_000 + "x",
+        "." + "1" * 1_000_000 + "e",
+        "1." + "1" * 1_000_000 + "_",
+    ):
+        assert is_number(text) == (text[-1] in "01")
