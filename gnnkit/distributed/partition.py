@@ -74,6 +74,7 @@ def partition(edges: Entering, parts: int, method: Method | None = None) -> Part
         ValueError: If there are fewer nodes than parts, or METIS is asked for and pymetis is not there.
 
     Example:
+        >>> import torch
         >>> ring = Adjacency.from_edge_index(torch.tensor([[0, 2, 1, 3], [2, 1, 3, 0]]), num_nodes=4)
         >>> found = partition(Entering.of(ring), 2, "rcm")
         >>> sorted(found.order.tolist()), found.bounds

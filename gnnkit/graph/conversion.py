@@ -141,9 +141,13 @@ class _Work:
     def __enter__(self) -> _Work:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if is_graph_folder(self.out):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Bad input that was found before anything was done leaves nothing to go on with.
+        nothing_done = kind is not None and issubclass(kind, ValueError) and self.state.keys() == {"settings"}
+        if is_graph_folder(self.out) or nothing_done:
             shutil.rmtree(self.folder, ignore_errors=True)
+        if nothing_done and not any(self.out.iterdir()):
+            self.out.rmdir()
         os.close(self._lock)
 
 

@@ -42,6 +42,7 @@ class GCN2Conv(nn.Module):
         - **output:** :math:`(*, |\mathcal{V}|, F)`
 
     Example:
+        >>> from gnnkit.graph import Adjacency
         >>> chain = Adjacency.from_edge_index(torch.tensor([[0, 1], [1, 0]]), num_nodes=3)
         >>> x = torch.rand(3, 4)
         >>> GCN2Conv(4, alpha=0.1, theta=0.5, layer=1)(x, x, chain).shape

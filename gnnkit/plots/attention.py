@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from gnnkit.graph.adjacency import Adjacency
 from gnnkit.plots.graph import draw_graph, free_direction, node_radius, spring_layout
 from gnnkit.plots.style import INK, PALETTE, as_array, check_lengths, label, new_figure
+
+if TYPE_CHECKING:
+    from gnnkit.graph.adjacency import Adjacency
 
 Array = npt.NDArray[np.float64]
 
@@ -77,7 +78,7 @@ def attention_figure(
     rows = math.ceil(len(chosen) / columns)
     size = 5.0 if len(chosen) == 1 else 3.4
     figure, panels = new_figure(rows, columns, width=size, height=size)
-    nodes = Adjacency.from_edge_index(torch.empty(2, 0, dtype=torch.long), num_nodes=num_nodes)
+    nodes = _graph(np.empty((2, 0), dtype=np.int64), num_nodes)
     for axes, head in zip(panels, chosen, strict=False):
         draw_graph(axes, nodes, node_names, positions=places, node_color=node_color)
         _draw_arrows(axes, places, ends, weights[:, head])
@@ -89,9 +90,17 @@ def attention_figure(
     return figure
 
 
+def _graph(ends: npt.NDArray[np.int64], num_nodes: int) -> Adjacency:
+    import torch  # here, so that other pictures load without it
+
+    from gnnkit.graph.adjacency import Adjacency
+
+    return Adjacency.from_edge_index(torch.from_numpy(ends), num_nodes=num_nodes, coalesce="max")
+
+
 def _places(ends: npt.NDArray[np.int64], num_nodes: int, positions: Any) -> Array:
     if positions is None:
-        return spring_layout(Adjacency.from_edge_index(torch.from_numpy(ends), num_nodes=num_nodes, coalesce="max"))
+        return spring_layout(_graph(ends, num_nodes))
     places = as_array(positions).astype(np.float64)
     if places.shape != (num_nodes, 2):
         raise ValueError(f"positions must have shape ({num_nodes}, 2), got {places.shape}")

@@ -66,7 +66,7 @@ def test_progress_shows_samples_and_what_was_removed(tmp_path, book):
         (["BOOK", "--recipe", "best"], 2, "no recipe 'best'; there are improved"),
         (["BOOK", "--input", "tied", "--embedding-dim", "8"], 2, "embedding_dim"),
         (["BOOK", "--lr", "-1"], 2, "lr must be a positive number, got -1"),
-        (["BOOK", "--device", "cuda"], 2, "no CUDA device"),
+        (["BOOK", "--device", "cuda"], 2, "no such CUDA device"),
         (["BOOK", "--seq-length", "5000"], 1, "too few for windows of 5000"),
         (["pydoc", "--keep-licence"], 2, "--keep-licence is for books"),
         (["BOOK", "--resume", "x"], 2, "--resume continues with the run's own settings"),

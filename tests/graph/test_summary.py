@@ -48,4 +48,4 @@ def test_summary_of_no_nodes():
 def test_homophily_needs_one_label_per_node():
     graph = Adjacency.from_edge_index(torch.tensor([[0], [1]]), num_nodes=2)
     with pytest.raises(ValueError, match=r"shape \(2,\), one class per node, got \(3,\)"):
-        edge_homophily(graph, torch.zeros(3))
+        edge_homophily(graph, torch.zeros(3, dtype=torch.long))

@@ -101,7 +101,7 @@ def test_a_resumed_run_is_the_undisturbed_one(data, tmp_path, monkeypatch):
 
 
 def test_a_long_epoch_stops_where_it_is_asked_to(data, monkeypatch):
-    monkeypatch.setattr("gnnkit.training.minibatch._STOPS_WITHIN_AN_EPOCH_AFTER", -1.0)
+    monkeypatch.setattr("gnnkit.training.minibatch.LONG_EPOCH", -1.0)
     batches = MiniBatches(GCN(6, 8, 2, 3), data, batch_size=10)
     stop = type("Stop", (), {"requested": True})()
     model = GCN(6, 8, 2, 3)
