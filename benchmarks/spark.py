@@ -212,6 +212,21 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return result, {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - started_cpu}
 
 
+def begun(path: Path) -> dict[str, Any]:
+    """The results so far."""
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    about = {"machine": machine(), "cluster": "2 workers of 1 core and 1 GiB, driver 1 GiB"}
+    return {**about, "distances": [], "sketches": []}
+
+
+def keep(report: dict[str, Any], path: Path) -> None:
+    """Write the results so far."""
+    report["machine"]["load_after"] = os.getloadavg()[0]
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a graph of 5,000 nodes, one kill; writes no results")
@@ -219,26 +234,24 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the cluster goes, too
+    if not arguments.quick and "GNNKIT_DATA" not in os.environ:
+        parser.error("GNNKIT_DATA must name the folder of data sets that holds PubMed")
+    report = begun(arguments.out)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        report: dict[str, Any] = {"machine": machine(), "cluster": "2 workers of 1 core and 1 GiB, driver 1 GiB"}
         if arguments.quick:
-            report["distances"] = [distances("small world", small_world(5000, 500), 1, folder)]
+            report = {"machine": machine(), "distances": [distances("small world", small_world(5000, 500), 1, folder)]}
         else:
-            if "GNNKIT_DATA" not in os.environ:
-                parser.error("GNNKIT_DATA must name the folder of data sets that holds PubMed")
-            report["distances"] = [
-                distances("R-MAT 2^17", rmat(17, 1 << 20), 3, folder),
-                distances("small world", small_world(100_000, 20_000), 3, folder),
-            ]
-            report["sketches"] = [
-                sketches("PubMed", planetoid("pubmed"), 10, folder),
-                sketches("R-MAT 2^16", rmat(16, 1 << 19), 8, folder),
-            ]
-    report["machine"]["load_after"] = os.getloadavg()[0]
+            # Minutes each: what is in the results already is not done again, and what is done is written at once.
+            for title, matrix in (("R-MAT 2^17", rmat(17, 1 << 20)), ("small world", small_world(100_000, 20_000))):
+                if title not in {case["graph"] for case in report["distances"]}:
+                    report["distances"].append(distances(title, matrix, 3, folder))
+                    keep(report, arguments.out)
+            for title, matrix, lg in (("PubMed", planetoid("pubmed"), 10), ("R-MAT 2^16", rmat(16, 1 << 19), 8)):
+                if title not in {case["graph"] for case in report["sketches"]}:
+                    report["sketches"].append(sketches(title, matrix, lg, folder))
+                    keep(report, arguments.out)
     wrong = [case["graph"] for case in report["distances"] if not all(run["exact"] for run in case["spark"])]
-    if not arguments.quick:
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     if wrong:
         sys.exit(f"distances on Spark differ from ours: {wrong}")
     print("every distance on Spark equals ours")
