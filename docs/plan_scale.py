@@ -47,9 +47,10 @@ def spark_figures(spark: dict[str, Any]) -> str:
             f"| {killed} | {equal} | {case['this_library']['wall_s']:.2f} s |"
         )
     ratios = [case["spark"][0]["wall_s"] / case["this_library"]["wall_s"] for case in spark["distances"]]
+    between = " to ".join(f"{ratio:,.0f}" for ratio in sorted({min(ratios), max(ratios)}))
     lines += [
         "",
-        f"So Spark took {min(ratios):,.0f} to {max(ratios):,.0f} times as long as one thread of this library, the "
+        f"So Spark took {between} times as long as one thread of this library, the "
         "graph made and searched in memory. It is for graphs that no machine holds, and for nothing else.",
         "",
         "| graph | nodes | registers | stated error | largest error on Spark | within twice of it: Spark; here "
