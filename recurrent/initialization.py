@@ -138,11 +138,11 @@ def chrono_(cell: CellT, max_length: int, *, generator: torch.Generator | None =
     https://arxiv.org/abs/1804.11188.
 
     Raises:
-        ValueError: If ``max_length`` < 3: there is no range to spread over.
+        ValueError: If ``max_length`` < 3, when there is no range to spread over, or beyond 2^31 steps.
         TypeError: If the cell has no gates.
     """
-    if max_length < 3:
-        raise ValueError(f"max_length must be at least 3, got {max_length}")
+    if not 3 <= max_length <= 2**31:
+        raise ValueError(f"max_length must be at least 3 and at most 2**31, got {max_length}")
     if not isinstance(cell, LSTMCell | PhasedLSTMCell | GRUCell | MinGRUCell):
         raise TypeError(f"chrono_ sets the biases of gates, which {type(cell).__name__} has not")
     bias = torch.empty(cell.hidden_size).uniform_(1, max_length - 1, generator=generator).log()

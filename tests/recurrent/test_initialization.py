@@ -165,3 +165,8 @@ def test_latched_units_hold_a_sign_through_silence(cell_type):
 def test_bad_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_chrono_beyond_all_lengths_is_refused():
+    with pytest.raises(ValueError, match=r"at most 2\*\*31, got 1000"):
+        chrono_(LSTMCell(1, 2), 10**60)
