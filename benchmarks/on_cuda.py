@@ -28,15 +28,14 @@ import torch
 from timing import Timing, interleaved, machine, ratio_interval
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
+from training import our_epoch
 
 from gnnkit.data import NodeData, load_dataset
 from gnnkit.graph import Adjacency
 from gnnkit.models import GCN
-from gnnkit.models.registry import RECIPES, ModelOptions, build_model
 from gnnkit.nn import GATConv
 from gnnkit.training import TrainConfig, fit
 from gnnkit.training.stacked import fit_stacked
-from gnnkit.training.view import features_of, view_of
 
 Rows = dict[str, Any]
 Step = Callable[[], object]
@@ -127,25 +126,6 @@ def pyg_epoch(kind: str, way: str, data: NodeData) -> Step:
         model.eval()
         with torch.no_grad():
             return cross_entropy(forward(x, edge_index)[data.val_mask], data.y[data.val_mask]).item()
-
-    return epoch
-
-
-def our_epoch(kind: str, data: NodeData) -> Step:
-    model = build_model(kind, ModelOptions(), data.num_features, data.num_classes).to(data.y.device)
-    training = RECIPES[kind].training
-    optimizer = torch.optim.Adam(model.parameter_groups(training["weight_decay"]), training["lr"], fused=True)
-    features = features_of(data)
-    train, val = (view_of(model, data, features, mask) for mask in (data.train_mask, data.val_mask))
-
-    def epoch() -> float:
-        model.train()
-        optimizer.zero_grad()
-        cross_entropy(train.logits(model), train.labels).backward()
-        optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            return cross_entropy(val.logits(model), val.labels).item()
 
     return epoch
 

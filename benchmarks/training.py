@@ -41,7 +41,7 @@ Rows = dict[str, Any]
 def our_epoch(kind: str, data: NodeData) -> Any:
     """The two steps of `gnnkit.training.fit`'s loop, on the views that it makes."""
     options = ModelOptions(out_heads=8) if kind == "gat" and data.name == "pubmed" else ModelOptions()
-    model = build_model(kind, options, data.num_features, data.num_classes)
+    model = build_model(kind, options, data.num_features, data.num_classes).to(data.y.device)
     training = RECIPES[kind].training
     optimizer = torch.optim.Adam(model.parameter_groups(training["weight_decay"]), training["lr"], fused=True)
     features = features_of(data)

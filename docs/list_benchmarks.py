@@ -234,7 +234,8 @@ def graph_lstm() -> Iterator[str]:
     yield "## Recurrent layers on graphs\n"
     yield (
         "CPU time of the peers' form (one convolution per gate, in the better of two batchings) over ours, forward and "
-        "backward, one thread: `python benchmarks/graph_lstm.py`\n"
+        f"backward, one thread, {found['repeats']} rounds, load {found['machine']['load']:.1f} before: "
+        "`python benchmarks/graph_lstm.py`\n"
     )
     rows = [
         [

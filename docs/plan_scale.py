@@ -103,7 +103,9 @@ def size_figures(results: list[dict[str, Any]]) -> str:
     return "\n".join(
         [
             f"`python benchmarks/scale.py --edges ...` on {machine['cpu_count']} cores ({machine['device_name']}), "
-            "R-MAT graphs read from text:",
+            "R-MAT graphs read from text; seconds are of a machine at work on other things (load "
+            + ", ".join(f"{result['machine']['load']:.0f}" for result in results)
+            + " before):",
             "",
             *lines,
         ]
