@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gnnkit.errors import FileFormatError
@@ -18,6 +18,7 @@ from gnnkit.graph.edge_list import EdgeListFormat, edge_table, read_edge_rows, s
 from gnnkit.graph.files import read_graph
 from gnnkit.graph.integer_edge_list import read_integer_edge_rows
 from gnnkit.graph.write_files import write_graph
+from tests.effort import at_least
 
 FIGURE_A = "# Figure A\nA B\nA E\nA F\nB C\nB D\nC D\nD F\nE F\n"
 ROWS_A = ["010011", "101100", "010100", "011001", "100001", "100110"]
@@ -159,7 +160,7 @@ def edge_list_texts(draw):
     return delimiter, "\n".join(lines) + draw(st.sampled_from(["", "\n"]))
 
 
-@settings(max_examples=400, deadline=None)
+@at_least(400)
 @given(edge_list_texts(), st.sampled_from([None, True, False]), st.sampled_from([None, True, False]))
 def test_fast_reader_gives_the_careful_result_or_declines(tmp_path_factory, case, header, weighted):
     delimiter, text = case
@@ -205,7 +206,7 @@ def test_blocks_of_the_fast_reader_join_seamlessly(tmp_path, monkeypatch):
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
-@settings(max_examples=100, deadline=None)
+@at_least(100)
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=20),
     st.booleans(),

@@ -4,12 +4,13 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gnnkit.data import load_dataset
 from gnnkit.graph import Adjacency, hop_statistics
 from gnnkit.graph.hops import average_distance, diameter, eccentricity, hop_distance, hop_histogram
+from tests.effort import at_least
 
 
 @st.composite
@@ -29,7 +30,7 @@ directions = st.sampled_from(["out", "in", "both"])
 
 
 @pytest.mark.parametrize("patience", [1, 64])
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(graph=graphs(), direction=directions, few=st.integers(0, 5))
 def test_equal_to_the_matrix(patience, graph, direction, few):
     hops = hop_distance(graph, direction=direction).long()
@@ -53,7 +54,7 @@ def test_equal_to_the_matrix(patience, graph, direction, few):
                 function(graph, direction=direction)
 
 
-@settings(max_examples=100, deadline=None)
+@at_least(100)
 @given(graph=graphs(), direction=directions, max_hops=st.integers(0, 8), seed=st.integers(0, 99))
 def test_histogram_of_some_sources_cut_off(graph, direction, max_hops, seed):
     sources = torch.from_numpy(np.random.default_rng(seed).integers(0, graph.num_nodes, seed))

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import shortest_path as scipy_shortest_path
 
 from gnnkit.graph import Adjacency, bfs, bit_parallel, bit_planes, many_sources, sweeps
 from gnnkit.graph.hops import hop_count, hop_distance, iter_hop_distance, shortest_path
+from tests.effort import at_least
 
 # Which search is quickest depends on the graph's size, so that small graphs would only ever see one of them.
 SEARCHES = {
@@ -93,7 +94,7 @@ cutoffs = st.one_of(st.none(), st.integers(0, 6), st.integers(0, 100))
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-@settings(max_examples=450, deadline=None)
+@at_least(450)
 @given(edges=edge_lists(), direction=directions, max_hops=cutoffs, seed=st.integers(0, 1000))
 def test_equal_to_scipy(name, edges, direction, max_hops, seed):
     graph, expected = graph_of(*edges), reference(*edges, direction, max_hops)
@@ -107,7 +108,7 @@ def test_equal_to_scipy(name, edges, direction, max_hops, seed):
             assert_equal(chosen, expected[sources])
 
 
-@settings(max_examples=150, deadline=None)
+@at_least(150)
 @given(edges=edge_lists(max_nodes=40), direction=directions, pair=st.tuples(st.integers(0), st.integers(0)))
 def test_paths_equal_networkx(edges, direction, pair):
     num_nodes, arcs = edges
@@ -128,7 +129,7 @@ def test_paths_equal_networkx(edges, direction, pair):
     assert hop_count(graph, source, target, direction=direction) == len(path) - 1
 
 
-@settings(max_examples=60, deadline=None)
+@at_least(60)
 @given(edges=edge_lists(), direction=directions, max_hops=cutoffs, block_size=st.integers(1, 100))
 def test_blocks_equal_the_whole(edges, direction, max_hops, block_size):
     graph = graph_of(*edges)
@@ -141,7 +142,7 @@ def test_blocks_equal_the_whole(edges, direction, max_hops, block_size):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
-@settings(max_examples=20, deadline=None)
+@at_least(20)
 @given(edges=edge_lists(), direction=directions)
 def test_out_is_filled_in_place(dtype, edges, direction):
     graph, expected = graph_of(*edges), reference(*edges, direction)

@@ -3,14 +3,15 @@
 import networkx as nx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.summary import edge_homophily, summarize
+from tests.effort import at_least
 
 
-@settings(max_examples=100, deadline=None)
+@at_least(100)
 @given(st.integers(1, 8), st.data())
 def test_summary_equals_networkx(num_nodes, data):
     node = st.integers(0, num_nodes - 1)
