@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.diagnostics.ego_graphs import EgoBlocks, EgoModel, Egos, SharedEdges
-from gnnkit.diagnostics.jacobian import FirstMaps, Norm, counted_bytes, evaluated, row_norms
+from gnnkit.diagnostics.jacobian import (
+    FirstMaps,
+    MappedNodes,
+    Norm,
+    RowsAreReadError,
+    counted_bytes,
+    evaluated,
+    row_norms,
+)
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.hops import iter_hop_distance
 from gnnkit.graph.receptive_field import receptive_field
@@ -52,8 +60,6 @@ class Problem:
             x = x.with_values(values.to(dtype)) if isinstance(x, SparseMatrix) else x.to(dtype)
             graph = graph.to(dtype=dtype)
             edges = Edges(edges.edge_index, *(None if each is None else each.to(dtype) for each in edges[1:]))
-        if isinstance(x, SparseMatrix) and x.shape[0] * x.shape[1] * x.values.element_size() <= memory:
-            x = x.to_dense()  # rows are copied many times; from a sparse matrix each time costs more
         self.model, self.x, self.graph, self.edges = model, x, graph, edges
         self.num_nodes = graph.num_nodes
         self.is_pyg = is_pyg_model(model)
@@ -121,23 +127,50 @@ def _on_fields(
     entering = SharedEdges(problem.edges, problem.num_nodes).entering
     result = torch.zeros(nodes.numel(), num_layers + 1, dtype=problem.dtype, device=nodes.device)
     batches = _Batches(problem.num_nodes, memory)
+    mapped: MappedNodes | None = None
     for begin, end in batches.over(nodes.numel()):
         egos = Egos(entering, nodes[begin:end], num_layers)
         if not batches.accept(len(egos), end - begin):
             continue
-        x = problem.rows(egos.node)
-        maps = FirstMaps(x)
-        with counted_bytes() as kept, maps:
-            out = checked_rows(run(egos, x), end - begin)
+        if begin == _FIRST_BATCH and batches.rows_to_come(nodes.numel() - begin) >= problem.num_nodes / 2:
+            mapped = MappedNodes(problem.x)
+        try:
+            out, maps, kept = _forward(problem, run, egos, end - begin, mapped)
+        except RowsAreReadError:
+            mapped = None
+            out, maps, kept = _forward(problem, run, egos, end - begin, None)
         if begin == 0 and problem.is_pyg and row_norms(out[:1], maps, norm, retain=True)[egos.owner > 0].any():
             return None
-        batches.learn(kept[0] + x.numel() * x.element_size(), len(egos), end - begin)
+        batches.learn(kept, len(egos), end - begin)
         norms = row_norms(out, maps, norm)
         place = egos.owner * (num_layers + 1) + egos.hop
         result[begin:end].view(-1).index_add_(0, place, norms)
         if progress is not None:
             progress.update(end)
     return result
+
+
+def _forward(
+    problem: Problem,
+    run: Callable[[Egos, Tensor], Tensor],
+    egos: Egos,
+    targets: int,
+    mapped: MappedNodes | None,
+) -> tuple[Tensor, FirstMaps, int]:
+    """The targets' output, the maps that it began with, and the bytes that both keep.
+
+    Raises:
+        RowsAreReadError: If the model does more with its input than what is in ``mapped``.
+    """
+    if mapped is None:
+        x = problem.rows(egos.node)
+        maps = FirstMaps(x)
+    else:
+        x = mapped.stand_in(len(egos))
+        maps = FirstMaps(x, (mapped, egos.node))
+    with counted_bytes() as kept, maps:
+        out = checked_rows(run(egos, x), targets)
+    return out, maps, kept[0] + x.untyped_storage().nbytes()
 
 
 class _Batches:
@@ -165,6 +198,10 @@ class _Batches:
         """Whether so many rows fit; a single target always does, as nothing less gives its answer."""
         self._accepted = targets == 1 or rows * self._bytes_per_row <= 1.5 * self._memory
         return self._accepted
+
+    def rows_to_come(self, targets: int) -> float:
+        """How many rows so many more targets have, if they are like those before."""
+        return targets * self._rows_per_target
 
     def learn(self, kept: int, rows: int, targets: int) -> None:
         """What a batch took."""

@@ -10,6 +10,7 @@ from torch_geometric.nn import models as pyg_models
 
 import gnnkit
 from gnnkit import Adjacency, flow
+from gnnkit.diagnostics.jacobian import MappedNodes
 from gnnkit.graph.hops import hop_distance
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models import GAT, GCN, GCNII
@@ -296,3 +297,43 @@ def test_no_nodes_no_edges_and_no_gradients_about(make):
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             torch.testing.assert_close(flow(model, x, random_graph()).influence, usual)
+
+
+class Reading(nn.Module):
+    """Maps its input linearly, and reads it besides."""
+
+    def __init__(self, *_):
+        super().__init__()
+        self.linear, self.conv = nn.Linear(F, F), pyg.GCNConv(F, C)
+
+    def forward(self, x, edge_index):
+        return self.conv(self.linear(x) + x.tanh(), edge_index)
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("name", ["GCN", "GAT", "GCNII", "reads its input", *PYG])
+def test_first_maps_that_are_computed_once_for_all_nodes_change_nothing(name, sparse):
+    """From the fifth target on they are looked up; four at a time, never."""
+    torch.manual_seed(1)
+    graph, x = random_graph(directed=True).to(dtype=torch.float64), features()
+    model = Reading() if name == "reads its input" else OURS[name]() if name in OURS else PYG[name](F, 4, 2, C)
+    given = SparseMatrix.from_tensor(x.where(x > 0, 0).to_sparse()) if sparse else x
+    together = flow(model.double(), given, graph).influence
+    nodes = torch.arange(N)
+    apart = torch.cat([flow(model, given, graph, part).influence for part in nodes.split(4)])
+    torch.testing.assert_close(together, apart, rtol=1e-12, atol=1e-14)
+
+
+def test_first_maps_are_looked_up_where_rows_repeat(monkeypatch):
+    looked_up, rows = [], MappedNodes.rows
+
+    def counted(self, nodes, *weights):
+        looked_up.append(nodes)
+        return rows(self, nodes, *weights)
+
+    monkeypatch.setattr(MappedNodes, "rows", counted)
+    graph = random_graph(directed=False)
+    flow(OURS["GCN"](), features().float(), graph)
+    assert len(looked_up) == 1
+    flow(Reading(), features().float(), graph)
+    assert len(looked_up) == 2  # its first map; then it reads, and is given the rows themselves
