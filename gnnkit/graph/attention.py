@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.graph.entering import EnteringEdges
-from gnnkit.graph.sparse import _HALF, _apply
+from gnnkit.graph.sparse import _HALF, _apply, row_sums
 
 # Heads are done together while they have fewer entries than this: from there on calls cost little.
 _MERGED_ENTRIES = 1 << 17
@@ -102,14 +102,7 @@ def _apply_pair(function: type[torch.autograd.Function], *args: Any) -> tuple[Te
 
 
 def _row_sum(crow: Tensor, col: Tensor, values: Tensor, num_cols: int) -> Tensor:
-    return _product(crow, col, values, values.new_ones(num_cols))
-
-
-def _product(crow: Tensor, col: Tensor, values: Tensor, x: Tensor) -> Tensor:
-    if x.numel() == 0 or col.numel() == 0:
-        return x.new_zeros(crow.numel() - 1, *x.shape[1:])
-    matrix = torch.sparse_csr_tensor(crow, col, values, (crow.numel() - 1, x.size(0)), check_invariants=False)
-    return matrix @ x
+    return row_sums(crow, col, values, values.new_ones(num_cols))
 
 
 def _sampled(crow: Tensor, col: Tensor, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
@@ -215,7 +208,7 @@ def _attend_op(
         weight.sub_(torch.index_select(peak, 0, row, out=spare)).exp_()
         total = _row_sum(crow, col, weight, copies * x.size(1))
         lse[group.heads] = (peak + total.log()).view(copies, -1)
-        summed = _product(crow, col, group.drop(weight, spare), _side_by_side(x[group.heads]))
+        summed = row_sums(crow, col, group.drop(weight, spare), _side_by_side(x[group.heads]))
         # The largest exponential is 1, so only a target without edges has less: 0 / 1 there, not 0 / 0.
         summed /= total.clamp_min_(1.0).unsqueeze(1)
         out[group.heads] = summed.mul_(scale).view(copies, -1, x.size(2))
@@ -278,7 +271,7 @@ def _attend_backward_op(
             by_source = torch.index_select(logit_grad, 0, order, out=spare)
             grad_source[group.heads] = _row_sum(t_crow, t_col, by_source, num_targets).view(copies, -1)
         by_source = torch.index_select(group.drop(weight, spare), 0, order, out=spare)
-        received = _product(t_crow, t_col, by_source, mine)
+        received = row_sums(t_crow, t_col, by_source, mine)
         grad_x[group.heads] = received.mul_(scale).view(copies, -1, channels)
     return grad_x, grad_source, grad_target, grad_edge
 

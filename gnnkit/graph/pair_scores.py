@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.graph.entering import EnteringEdges
-from gnnkit.graph.sparse import _HALF, _apply
+from gnnkit.graph.sparse import _HALF, _apply, row_sums
 
 # Numbers in the rows of one chunk of edges: 2 MB of float32.
 _CHUNK_NUMBERS = 1 << 19
@@ -93,9 +93,7 @@ def _sum_rows(into: Tensor, chunk: _Chunk, rows: Tensor) -> None:
     """Add every entry's row to that of its node."""
     count = rows.size(0)
     entry = torch.arange(count, dtype=chunk.crow.dtype, device=rows.device)
-    shape = chunk.crow.numel() - 1, count
-    ones = torch.sparse_csr_tensor(chunk.crow, entry, rows.new_ones(count), shape, check_invariants=False)
-    into[chunk.rows] += ones @ rows
+    into[chunk.rows] += row_sums(chunk.crow, entry, rows.new_ones(count), rows.contiguous())
 
 
 _NAMES = "Tensor left, Tensor right, Tensor att, Tensor? edge_attr, Tensor? edge_weight, float slope"
