@@ -116,8 +116,8 @@ class TGCN(nn.Module):
         self.convs = nn.ModuleList(GCNConv(in_channels, hidden, normalize=False) for _ in range(3))
         self.lins = nn.ModuleList(nn.Linear(2 * hidden, hidden) for _ in range(3))
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        """Steps first: ``(T, *, N, F) -> (T, *, N, H)``; the weights are normalised already."""
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """Steps first: ``(T, *, N, F) -> (T, *, N, H)``; weights, or a sparse matrix instead, are normalised."""
         h = x.new_zeros(*x.shape[1:-1], self.hidden)
         outputs = []
         for step in x:
@@ -138,8 +138,8 @@ class TGCNOfStates(nn.Module):
         self.hidden = hidden
         self.convs = nn.ModuleList(GCNConv(in_channels + hidden, hidden, normalize=False) for _ in range(3))
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        """Steps first: ``(T, *, N, F) -> (T, *, N, H)``; the weights are normalised already."""
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """Steps first: ``(T, *, N, F) -> (T, *, N, H)``; weights, or a sparse matrix instead, are normalised."""
         h = x.new_zeros(*x.shape[1:-1], self.hidden)
         outputs = []
         for step in x:

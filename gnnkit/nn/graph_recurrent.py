@@ -14,7 +14,8 @@ from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.receptive_field import Block
 from gnnkit.nn.attention_terms import AttentionTerms, EdgeAttention
 from gnnkit.nn.graph_cells import TemporalGate
-from gnnkit.nn.graph_kernels import is_fused, run_fused
+from gnnkit.nn.graph_fused import is_fused, run_fused
+from gnnkit.nn.graph_kernels import ROWS_AT_ONCE
 from gnnkit.nn.inputs import as_graph, check_channels
 from gnnkit.nn.missing import carry_forward
 from gnnkit.nn.operators import Operator, Terms, checked_operator, num_terms, terms_of
@@ -46,6 +47,16 @@ class _Steps(NamedTuple):
         """The steps from the last to the first."""
         parts = (None if each is None else each.flip(0) for each in (self.openness, self.present))
         return _Steps(self.heard.flip(0), self.terms[::-1], *parts)
+
+
+class _Given(NamedTuple):
+    """What a call was given, sequences first: see `GraphLSTM.forward`."""
+
+    x: Tensor
+    state: Any
+    observed: Tensor | None
+    times: Tensor | None
+    present: Tensor | None
 
 
 class GraphRecurrent(nn.Module):
@@ -114,19 +125,32 @@ class GraphRecurrent(nn.Module):
         times: Tensor | None,
         present: Tensor | None,
     ) -> tuple[Tensor, Any]:
-        """Bring the arguments to time-major, node-major form, and the results back."""
+        """Whole sequences: outputs and last state, as `GraphLSTM.forward` gives them."""
         self._check(x, observed, times, present)
+        graphs = self._graphs(graph, x.size(-3), x.size(-2), x.dtype)
+        state = None if state is None else self._typed(state)
         batched = x.dim() == 4
         if not batched:
             x = x.unsqueeze(0)
             masks = (None if each is None else each.unsqueeze(0) for each in (observed, times, present))
             observed, times, present = masks
-            state = None if state is None else map_state(lambda field: field.unsqueeze(1), self._typed(state))
+            state = None if state is None else map_state(lambda field: field.unsqueeze(1), state)
+        self._check_state(state, x.size(0), x.size(2))
+        parts = _parts(_Given(x, state, observed, times, present))
+        found = [self._run(part, graphs) for part in parts]
+        out, last = found[0]
+        if len(found) > 1:
+            out = torch.cat([each for each, _ in found])
+            last = map_state(lambda *fields: torch.cat(fields, dim=1), *(each for _, each in found))
+        return (out, last) if batched else (out[0], map_state(lambda field: field[:, 0], last))
+
+    def _run(self, given: _Given, graphs: list[Adjacency]) -> tuple[Tensor, Any]:
+        """Bring the arguments to time-major, node-major form, and the results back."""
+        x, state, observed, times, present = given
         size = (x.size(2), x.size(0))  # nodes, sequences
         states = self._states(state, size)
         inputs = self._inputs(x, observed)
         there = None if present is None else present.permute(1, 2, 0)  # (T, N, B)
-        graphs = self._graphs(graph, len(inputs), size[0], x.dtype)
         of_inputs = of_states = self._hearing(self.input_attention, graphs, self.K, there, x.dtype)
         if self.state_hops != self.K or self.state_attention is not None:
             of_states = self._hearing(self.state_attention, graphs, self.state_hops, there, x.dtype)
@@ -149,8 +173,7 @@ class GraphRecurrent(nn.Module):
             inputs = joined.view(len(inputs), *size, joined.size(-1))
         out = inputs.permute(2, 0, 1, 3)
         stacked = map_state(lambda *fields: torch.stack(fields).view(len(fields), *size, self.hidden_size), *after)
-        last = map_state(lambda field: field.transpose(1, 2), stacked)
-        return (out, last) if batched else (out[0], map_state(lambda field: field[:, 0], last))
+        return out, map_state(lambda field: field.transpose(1, 2), stacked)
 
     def _inputs(self, x: Tensor, observed: Tensor | None) -> Tensor:
         """Carried values, and flags of what is missing, ``(T, N, B, channels)``."""
@@ -251,16 +274,17 @@ class GraphRecurrent(nn.Module):
         nodes, sequences = size
         if state is None:
             return [cell.initial_state(nodes * sequences) for cell in self.cells]  # type: ignore[operator]
-        state = self._typed(state)
+        places = range(len(self.cells))
+        return [map_state(lambda field, at=at: field[at].transpose(0, 1).flatten(0, 1), state) for at in places]
+
+    def _check_state(self, state: Any, sequences: int, nodes: int) -> None:
         expected = (len(self.cells), sequences, nodes, self.hidden_size)
-        for name, field in zip(state._fields, state, strict=True):
+        for name, field in () if state is None else zip(state._fields, state, strict=True):
             if tuple(field.shape) != expected:
                 raise ValueError(
                     f"the state's {name} must have shape {expected}, (layers x directions, sequences, nodes, "
                     f"hidden_size), got {tuple(field.shape)}"
                 )
-        places = range(len(self.cells))
-        return [map_state(lambda field, at=at: field[at].transpose(0, 1).flatten(0, 1), state) for at in places]
 
     def _typed(self, state: Any) -> Any:
         """The state as a NamedTuple; a plain tuple of its fields serves too, as in ``torch.nn``."""
@@ -300,6 +324,25 @@ class GraphRecurrent(nn.Module):
     def extra_repr(self) -> str:
         """The settings."""
         return f"{self.in_channels}, {self.hidden_size}, operator={self.operator!r}, K={self.K}"
+
+
+def _parts(given: _Given) -> list[_Given]:
+    """Sequences in parts whose gates stay in the processor's cache from one product to the next.
+
+    Sequences know nothing of each other: it is only the order of the work that differs.
+    """
+    sequences, _, nodes, _ = given.x.shape
+    most = max(1, ROWS_AT_ONCE // max(1, nodes))
+    if given.x.device.type != "cpu" or torch.compiler.is_compiling() or sequences <= most:
+        return [given]
+    count = -(-sequences // most)
+    lengths = [(sequences + place) // count for place in range(count)]  # as even as can be
+    x, state, *masks = given
+    cut = ([None] * count if each is None else torch.split(each, lengths) for each in (x, *masks))
+    fields = () if state is None else zip(*(torch.split(field, lengths, dim=1) for field in state), strict=True)
+    states = [None] * count if state is None else [type(state)(*each) for each in fields]
+    xs, *others = cut
+    return [_Given(*each) for each in zip(xs, states, *others, strict=True)]
 
 
 def _heard(inputs: Tensor, terms: list[Hearing]) -> Tensor:

@@ -15,6 +15,7 @@ degrees follow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -32,6 +33,7 @@ Operator = Literal["gcn", "chebyshev", "diffusion", "attention"]
 _SMALL_GRAPH = 64
 _DENSE_SHARE = 0.2
 _LARGEST_DENSE = 1024
+_PLAIN_TYPES = torch.float32, torch.float64
 
 
 def checked_operator(operator: str, hops: int) -> Operator:
@@ -74,7 +76,27 @@ class Shift:
         product = product.view(x.shape)
         return product if self.post is None else self.post.unsqueeze(-1) * product
 
-    @property
+    def add_to(self, out: Tensor, x: Tensor, scale: float = 1.0) -> None:
+        """Add ``scale`` times the map of ``x`` to ``out``, both ``(N, C, F)`` and off the tape.
+
+        For maps without factors, whose weights do not vary.
+        """
+        if x.numel() == 0 or self.graph.num_edges == 0:
+            return
+        if x.device.type == "cpu" and x.dtype in _PLAIN_TYPES:
+            columns = out.flatten(1)
+            torch.addmm(columns, self._plain, x.flatten(1), alpha=scale, out=columns)
+        else:
+            out.add_(self(x), alpha=scale)
+
+    @cached_property
+    def _plain(self) -> Tensor:
+        """The matrix as torch has it, made once: to make it takes as long as a product on a small graph."""
+        matrix = self.graph._matrix.transposed if self.transposed else self.graph._matrix
+        values = matrix.values.detach().contiguous()
+        return torch.sparse_csr_tensor(*matrix.pattern.kernel, values, matrix.shape, check_invariants=False)
+
+    @cached_property
     def adjoint(self) -> Shift:
         """The transposed map."""
         return Shift(self.graph, not self.transposed, self.post, self.pre)
@@ -111,23 +133,38 @@ class Terms:
         """Whether the weights carry gradients, or are those of another function's transform."""
         return any(may_vary(shift.graph._matrix.values) for shift in self.shifts)
 
-    def adjoint(self, grads: list[Tensor]) -> Tensor:
-        """The gradient of x from those of its terms, each ``(N, C, F)``; the first may be written to."""
-        first, *others = grads
-        if not others:
+    def write(self, x: Tensor, places: Tensor) -> None:
+        """The terms beyond ``x`` itself, off the tape, to ``places`` ``(M - 1, N, C, F)``."""
+        if self.hops == 0 or x.numel() == 0:
+            return
+        if self.stacked is not None:
+            torch.mm(self.stacked, x.flatten(1), out=places.flatten(0, 1).flatten(1))
+            return
+        for place, shift in zip(torch.split(places, self.hops), self.shifts, strict=True):
+            for hop, term in enumerate(place):
+                if hop == 0:
+                    shift.add_to(term.zero_(), x)
+                elif not self.chebyshev:
+                    shift.add_to(term.zero_(), place[hop - 1])
+                else:
+                    torch.neg(place[hop - 2] if hop > 1 else x, out=term)
+                    shift.add_to(term, place[hop - 1], 2.0)
+
+    def adjoint(self, grads: Tensor) -> Tensor:
+        """The gradient of x from those of its terms, ``(M, N, C, F)``, off the tape; overwrites them."""
+        first = grads[0]
+        if self.hops == 0 or first.numel() == 0:
             return first
         if self.stacked is not None:
-            heard = torch.cat([grad.flatten(1) for grad in others])
-            return torch.addmm(first.flatten(1), self.stacked.t(), heard).view(first.shape)
-        for place, shift in enumerate(self.shifts):
-            back = shift.adjoint
-            own = [first, *others[place * self.hops : (place + 1) * self.hops]]
+            columns = grads[1:].flatten(0, 1).flatten(1)
+            return first.flatten(1).addmm_(self.stacked.t(), columns).view(first.shape)
+        for others, shift in zip(torch.split(grads[1:], self.hops), self.shifts, strict=True):
+            back, own = shift.adjoint, [first, *others]
             for hop in range(self.hops, 1, -1):
-                heard = back(own[hop])
-                own[hop - 1] = own[hop - 1] + (2 * heard if self.chebyshev else heard)
+                back.add_to(own[hop - 1], own[hop], 2.0 if self.chebyshev else 1.0)
                 if self.chebyshev:
-                    own[hop - 2] = own[hop - 2] - own[hop]
-            first = own[0] + back(own[1])
+                    own[hop - 2].sub_(own[hop])
+            back.add_to(first, own[1])
         return first
 
     def _in_turn(self, x: Tensor) -> list[Tensor]:

@@ -253,6 +253,27 @@ def test_batch_equals_one_by_one(kind, name, options):
 
 
 @pytest.mark.parametrize(("kind", "name", "options"), BOTH, ids=IDS)
+def test_sequences_in_parts_equal_all_at_once(kind, name, options, monkeypatch):
+    layer = layer_of(kind, 2, 3, **options)
+    x = inputs(5, 4, 5, 2).requires_grad_()
+    given = keywords(options, 5, 4, 5, 2) | {"present": torch.rand(5, 4, 5) > 0.3}
+    state = [inputs(len(layer.cells), 5, 5, 3, seed=seed).requires_grad_() for seed in (8, 9)]
+    state = tuple(state[: len(layer._state_type._fields)])
+
+    def run(given: dict[str, Tensor]) -> list[Tensor]:
+        out, last = layer(x, directed(), state, **given)
+        loss = (out * inputs(*out.shape, seed=4)).sum() + sum(each.square().sum() for each in last)
+        return [out, *last, *torch.autograd.grad(loss, [x, *state, *layer.parameters()])]
+
+    masks = [given, {key: value for key, value in given.items() if key != "present"}]
+    whole = [each for chosen in masks for each in run(chosen)]
+    monkeypatch.setattr("gnnkit.nn.graph_recurrent.ROWS_AT_ONCE", 10)  # 2, 2 and 1 of the 5
+    parts = [each for chosen in masks for each in run(chosen)]
+    for one, other in zip(parts, whole, strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize(("kind", "name", "options"), BOTH, ids=IDS)
 @pytest.mark.parametrize("mask", [False, True])
 def test_gradients(kind, name, options, mask):
     layer = layer_of(kind, 2, 2, operator="diffusion", K=1, **options)
@@ -270,13 +291,17 @@ def test_gradients(kind, name, options, mask):
     assert torch.autograd.gradcheck(run, (x, *layer.parameters()), fast_mode=True)
 
 
-@pytest.mark.parametrize(("kind", "operator"), list(itertools.product(LAYERS.values(), OPERATORS)))
+FUSED = [(GraphLSTM, {}), (GraphLSTM, {"peephole": True}), (GraphGRU, {}), (GraphGRU, {"reset": "before"})]
+
+
+@pytest.mark.parametrize(("kind", "options"), FUSED, ids=["LSTM", "LSTM, peephole", "GRU", "GRU, reset before"])
+@pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("name", ["both ways, unequal weights", "random, 70 nodes: beyond the dense product"])
 @pytest.mark.parametrize("hops", [0, 1, 3])
-def test_all_steps_at_once_equal_step_by_step(kind, operator, name, hops, monkeypatch):
-    monkeypatch.setattr("gnnkit.nn.graph_kernels._BLOCK", 4)  # several blocks of rows, the last one shorter
+def test_all_steps_at_once_equal_step_by_step(kind, options, operator, name, hops, monkeypatch):
+    for user in ("graph_kernels", "graph_gru_kernels"):
+        monkeypatch.setattr(f"gnnkit.nn.{user}.ROWS_AT_ONCE", 4)  # several blocks of rows, the last one shorter
     graph = CASES[name].adjacency()
-    options = {"peephole": True} if kind is GraphLSTM else {}
     layer = layer_of(kind, 2, 3, operator=operator, K=hops, num_layers=2, **options)
     x = inputs(2, 4, graph.num_nodes, 2).requires_grad_()
     state = [inputs(2, 2, graph.num_nodes, 3, seed=seed).requires_grad_() for seed in (8, 9)]

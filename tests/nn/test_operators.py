@@ -35,3 +35,23 @@ def test_diffusion_is_two_random_walks(case):
     # Rows sum to 1 where there is an edge, and to 0 elsewhere.
     torch.testing.assert_close(forward, (dense.sum(1) > 0).double())
     torch.testing.assert_close(backward, (dense.sum(0) > 0).double())
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_written_terms_and_their_adjoint(case, operator, dtype):
+    graph = case.adjacency().to(dtype=dtype)
+    torch.manual_seed(0)
+    size = case.num_nodes, 2, 3
+    tolerance = {"rtol": 1e-9, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 0.1, "atol": 0.1}
+    for hops in range(4):
+        matrices = reference.operator_terms(case.dense(), operator, hops)
+        terms, x, grads = terms_of(graph, operator, hops), torch.randn(size), torch.randn(len(matrices), *size)
+        places = torch.full((len(matrices) - 1, *size), torch.nan, dtype=dtype)  # nothing there is read
+        terms.write(x.to(dtype), places)
+        for place, matrix in zip(places, matrices[1:], strict=True):
+            expected = torch.einsum("ts,scf->tcf", matrix, x.double())
+            torch.testing.assert_close(place.double(), expected, **tolerance)
+        back = sum(torch.einsum("ts,tcf->scf", s, grad.double()) for s, grad in zip(matrices, grads, strict=True))
+        torch.testing.assert_close(terms.adjoint(grads.to(dtype)).double(), back, **tolerance)
