@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from recurrent.adjoint import gradients_of_states
 from recurrent.cells.cell import Cell, StateT, map_state
-from recurrent.unroll import unroll_states
+from recurrent.unroll import checked_state, unroll_states
 
 
 class InspectableCell(Cell[StateT], Protocol[StateT]):
@@ -126,8 +126,7 @@ def gate_activations(
         >>> {name: tuple(values.shape) for name, values in gates.items()}
         {'i': (2, 5, 4), 'f': (2, 5, 4), 'g': (2, 5, 4), 'o': (2, 5, 4)}
     """
-    if state is None:
-        state = cell.initial_state(inputs.size(0))
+    state = checked_state(cell, inputs, state)
     states = [state, *unroll_states(cell, inputs, state, times=times)[:-1]]
     before = map_state(lambda *fields: torch.stack(fields, dim=1), states[0], *states[1:])
     if times is not None:

@@ -41,6 +41,9 @@ def gate_rows(cell: nn.Module, parameter: str, gate: str) -> Tensor:
     names = cast(GatedModule, cell).gate_names
     if gate not in names:
         raise ValueError(f"{type(cell).__name__} has the gates {', '.join(names)}, got {gate!r}")
+    parameters = [name for name, _ in cell.named_parameters(recurse=False)]
+    if parameter not in parameters:
+        raise ValueError(f"{type(cell).__name__} has the parameters {', '.join(parameters)}, got {parameter!r}")
     return cell.get_parameter(parameter).chunk(len(names))[names.index(gate)]
 
 

@@ -76,6 +76,8 @@ class Sequences:
         count, steps = values.shape[:2]
         if lengths is None:
             return cls(values.flatten(0, 1), torch.full((count,), steps, device=values.device))
+        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+            raise TypeError(f"lengths must be integers, got {lengths.dtype}")
         if lengths.shape != (count,) or (count and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
             raise ValueError(f"lengths must be ({count},), from 0 to {steps}, got {lengths.tolist()}")
         return cls(values[torch.arange(steps, device=values.device) < lengths.unsqueeze(1)], lengths)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recurrent.cells.cell import Cell, PreparedCell, StateT, TimedCell, WholeSequenceCell, map_state
+from recurrent.checks import check_like_weights
 
 
 def unroll(
@@ -160,28 +161,20 @@ def checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> S
         raise ValueError(
             f"inputs must be [batch_size, seq_length >= 1, input_size = {cell.input_size}], got {tuple(inputs.shape)}"
         )
-    _check_weights(cell, inputs)
+    check_like_weights(cell, inputs)
     initial = cell.initial_state(inputs.size(0))
     if state is None:
         return initial
     if type(state) is not type(initial):
         raise TypeError(f"the state of {type(cell).__name__} is a {type(initial).__name__}, got {type(state).__name__}")
+    kinds = [field.dtype for field in state]
+    if kinds != [field.dtype for field in initial] and not torch.is_autocast_enabled(inputs.device.type):
+        raise TypeError(f"the state's fields must be of the cell's dtypes, {[f.dtype for f in initial]}, got {kinds}")
     shapes = [tuple(field.shape) for field in state]
     expected = [tuple(field.shape) for field in initial]
     if shapes != expected:
         raise ValueError(f"the state's fields must have the shapes {expected}, got {shapes}")
     return state
-
-
-def _check_weights(cell: object, inputs: Tensor) -> None:
-    """Inputs must be where the cell's weights are, and of their dtype, which autocast alone may settle."""
-    weight = next(iter(cell.parameters()), None) if isinstance(cell, torch.nn.Module) else None
-    if weight is None:
-        return
-    if inputs.device != weight.device:
-        raise ValueError(f"inputs are on {inputs.device} and the cell on {weight.device}; move one with .to()")
-    if inputs.dtype != weight.dtype and not torch.is_autocast_enabled(inputs.device.type):
-        raise TypeError(f"inputs are {inputs.dtype} and the cell's weights {weight.dtype}; convert one with .to()")
 
 
 def _check_lengths(lengths: Tensor | None, inputs: Tensor) -> None:
@@ -207,3 +200,5 @@ def _check_times(times: Tensor | None, inputs: Tensor, cell: Cell[StateT]) -> No
             f"times must be [seq_length] or [batch_size, seq_length] = {tuple(inputs.shape[:2])}, "
             f"got {tuple(times.shape)}"
         )
+    if times.is_complex() or times.dtype == torch.bool:
+        raise TypeError(f"times must be numbers on a line, got {times.dtype}")

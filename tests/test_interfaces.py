@@ -5,123 +5,36 @@ worded at a line of this project, in a message that names a value. What is right
 (a NaN among features) is the caller's business.
 """
 
+import importlib
+import inspect
+import pkgutil
 import re
 import traceback
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import gnnkit
-from gnnkit.data import NodeData, identity_features, random_split, row_normalized, stratified_split
-from gnnkit.diagnostics import dirichlet_energy
-from gnnkit.graph import (
-    Adjacency,
-    average_distance,
-    diameter,
-    eccentricity,
-    hop_count,
-    hop_distance,
-    hop_histogram,
-    iter_hop_distance,
-    layers_needed,
-    receptive_field,
-    shortest_path,
-    summarize,
-)
-from gnnkit.models import GAT, GCN, GCNII
-from gnnkit.nn import GATConv, GCN2Conv, GCNConv, GraphGRU, GraphLSTM
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, unroll, unroll_states
-from recurrent.models import CharLM
-from recurrent.tasks import Adding, BaumSweet, BinaryPalindromes, CopyMemory, Palindromes, RandomCombinations
+import recurrent
+from gnnkit.data import NodeData
+from gnnkit.graph import Adjacency
+from recurrent import Sequences
+from tests.interfaces import of_gnnkit, of_recurrent
+from tests.interfaces.of_gnnkit import DATA, EDGES, GRAPH, MASK, X
 
 ROOT = str(Path(gnnkit.__file__).parent.parent)
-EDGES = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]])
-GRAPH = Adjacency.from_edge_index(EDGES, num_nodes=5)
-RING = Adjacency.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 0]]), num_nodes=3)
-X = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
-STEPS = torch.rand(4, 5, 3, generator=torch.Generator().manual_seed(0))
-IDS = torch.tensor([0, 2])
-LABELS = torch.arange(60) % 3
-MASK = torch.tensor([True, False, False, True, False])
-
-
-def layer_call(build):
-    layer = build()
-    return lambda x, edge_index: layer(x, edge_index)
-
-
-# name: (function, good arguments). A tensor argument called ids or nodes holds node ids.
-CALLS = {
-    "Adjacency.from_edge_index": (
-        Adjacency.from_edge_index,
-        {"edge_index": EDGES, "edge_weight": torch.rand(5), "num_nodes": 5},
-    ),
-    "Adjacency.from_dense": (Adjacency.from_dense, {"matrix": GRAPH.to_dense()}),
-    "Adjacency.propagate": (GRAPH.propagate, {"x": X}),
-    "Adjacency @": (GRAPH.__matmul__, {"x": X}),
-    "Adjacency.with_self_loops": (GRAPH.with_self_loops, {"weight": 1.0}),
-    "Adjacency.normalized": (GRAPH.normalized, {"kind": "sym"}),
-    "hop_distance": (hop_distance, {"graph": GRAPH, "sources": IDS, "max_hops": 2}),
-    "iter_hop_distance": (lambda **given: list(iter_hop_distance(**given)), {"graph": GRAPH, "sources": IDS}),
-    "hop_count": (hop_count, {"graph": GRAPH, "source": 0, "target": 2}),
-    "hop_histogram": (hop_histogram, {"graph": GRAPH}),
-    "shortest_path": (shortest_path, {"graph": GRAPH, "source": 0, "target": 2}),
-    "eccentricity": (eccentricity, {"graph": RING}),
-    "diameter": (diameter, {"graph": RING}),
-    "average_distance": (average_distance, {"graph": RING}),
-    "layers_needed": (layers_needed, {"graph": GRAPH, "source": 0, "target": 2}),
-    "receptive_field": (receptive_field, {"graph": GRAPH, "nodes": IDS, "num_layers": 2}),
-    "summarize": (summarize, {"graph": GRAPH, "y": torch.tensor([0, 1, 0, 1, -1])}),
-    "identity_features": (identity_features, {"num_nodes": 5}),
-    "row_normalized": (row_normalized, {"x": X}),
-    "random_split": (random_split, {"y": torch.arange(1600) % 3, "seed": 0}),
-    "stratified_split": (stratified_split, {"y": LABELS, "seed": 0}),
-    "NodeData": (
-        NodeData,
-        {"adjacency": GRAPH, "x": X, "y": torch.zeros(5).long(), "train_mask": MASK, "val_mask": MASK.roll(1),
-         "test_mask": MASK & False, "name": "made"},
-    ),
-    "dirichlet_energy": (dirichlet_energy, {"x": X, "graph": GRAPH}),
-    "GCNConv()": (GCNConv, {"in_channels": 3, "out_channels": 2}),
-    "GATConv()": (GATConv, {"in_channels": 3, "out_channels": 2, "heads": 2, "dropout": 0.1}),
-    "GCN2Conv()": (GCN2Conv, {"channels": 3, "alpha": 0.1, "theta": 0.5, "layer": 1}),
-    "GraphLSTM()": (GraphLSTM, {"in_channels": 3, "hidden_size": 2, "K": 1, "num_layers": 1}),
-    "GraphGRU()": (GraphGRU, {"in_channels": 3, "hidden_size": 2, "K": 1, "num_layers": 1}),
-    "GCN()": (GCN, {"in_channels": 3, "hidden_channels": 2, "num_layers": 2, "out_channels": 2, "dropout": 0.5}),
-    "GAT()": (GAT, {"in_channels": 3, "hidden_channels": 2, "num_layers": 2, "out_channels": 2, "dropout": 0.5}),
-    "GCNII()": (GCNII, {"in_channels": 3, "hidden_channels": 2, "num_layers": 2, "out_channels": 2, "dropout": 0.5}),
-    "GCNConv": (layer_call(lambda: GCNConv(3, 2)), {"x": X, "edge_index": EDGES}),
-    "GCNConv of an Adjacency": (layer_call(lambda: GCNConv(3, 2)), {"x": X, "edge_index": GRAPH}),
-    "GATConv": (layer_call(lambda: GATConv(3, 2)), {"x": X, "edge_index": EDGES}),
-    "GATConv of an Adjacency": (layer_call(lambda: GATConv(3, 2)), {"x": X, "edge_index": GRAPH}),
-    "GCN2Conv": (
-        lambda x, x_0, edge_index: GCN2Conv(3, alpha=0.1, theta=0.5, layer=1)(x, x_0, edge_index),
-        {"x": X, "x_0": X, "edge_index": EDGES},
-    ),
-    "GraphLSTM": (layer_call(lambda: GraphLSTM(3, 2, K=1)), {"x": STEPS, "edge_index": GRAPH}),
-    "GraphGRU": (layer_call(lambda: GraphGRU(3, 2, K=1)), {"x": STEPS, "edge_index": GRAPH}),
-    "GCN": (layer_call(lambda: GCN(3, 4, 2, 2)), {"x": X, "edge_index": GRAPH}),
-    "GAT": (layer_call(lambda: GAT(3, 4, 2, 2)), {"x": X, "edge_index": GRAPH}),
-    "GCNII": (layer_call(lambda: GCNII(3, 4, 2, 2)), {"x": X, "edge_index": GRAPH}),
-    **{
-        f"{kind.__name__}()": (kind, {"input_size": 3, "hidden_size": 2})
-        for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell)
-    },
-    **{
-        f"unroll of {kind.__name__}": (
-            lambda inputs, lengths, kind=kind: unroll(kind(3, 2), inputs, lengths=lengths),
-            {"inputs": torch.rand(2, 4, 3), "lengths": torch.tensor([4, 2])},
-        )
-        for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell)
-    },
-    "unroll_states": (lambda inputs: unroll_states(LSTMCell(3, 2), inputs), {"inputs": torch.rand(2, 4, 3)}),
-    "CharLM()": (CharLM, {"vocab_size": 5, "hidden_size": 4, "num_layers": 2, "dropout": 0.1}),
-    **{
-        kind.__name__: (kind, {"length": 6})
-        for kind in (Palindromes, BinaryPalindromes, RandomCombinations, BaumSweet, CopyMemory, Adding)
-    },
-}  # fmt: skip
+CALLS = {**of_gnnkit.CALLS, **of_recurrent.CALLS}
+ELSEWHERE = {**of_gnnkit.ELSEWHERE, **of_recurrent.ELSEWHERE}
+PACKAGES = [
+    "gnnkit",
+    *(f"gnnkit.{name}" for name in ("data", "diagnostics", "graph", "models", "nn", "training", "transforms")),
+    "recurrent",
+    "recurrent.diagnostics",
+    "recurrent.initialization",
+    *(each.name for each in pkgutil.walk_packages(recurrent.__path__, "recurrent.") if each.ispkg),
+]
 
 
 def bad_tensors(value: torch.Tensor) -> dict[str, object]:
@@ -151,51 +64,100 @@ def bad_tensors(value: torch.Tensor) -> dict[str, object]:
 
 
 def bad_values(value: object) -> dict[str, object]:
-    if isinstance(value, torch.Tensor):
-        return bad_tensors(value)
-    if isinstance(value, bool):
-        return {}
-    if isinstance(value, int):
-        return {"negative": -1, "zero": 0, "far too large": 2**70, "very negative": -(2**70)}
-    if isinstance(value, float):
-        return {"NaN": float("nan"), "infinite": float("inf"), "negative": -1.0, "above 1": 2.0}
-    if isinstance(value, str):
-        return {"unknown": "nonsense", "empty": ""}
-    if isinstance(value, Adjacency):
-        return {
-            "edges one per row": EDGES.t(),
-            "of fewer nodes": Adjacency.from_edge_index(EDGES[:, :1], num_nodes=2),
-            "in float64": GRAPH.to(dtype=torch.float64),
-            "without nodes": Adjacency.from_edge_index(EDGES[:, :0], num_nodes=0),
-        }
-    raise AssertionError(f"no bad values of a {type(value)}")
+    for kind, bad in BAD_VALUES.items():
+        if isinstance(value, kind):
+            return bad(value)
+    return {}
 
 
+def bad_lists(value: list | tuple) -> dict[str, object]:
+    kind = type(value)
+    if not all(isinstance(each, int) for each in value):
+        return {"nothing": kind(), "one less": value[:-1], "twice the first": kind([value[0], *value[:-1]])}
+    return {
+        "nothing": kind(),
+        "negative": kind([-5]),
+        "too large": kind([10**6]),
+        "beyond int64": kind([2**70]),
+        "a fraction": kind([0.5]),
+        "twice the same": kind([value[0], value[0]]),
+        "one more": kind([*value, value[0]]),
+    }
+
+
+NONE = MASK & False
+BAD_VALUES = {
+    torch.Tensor: bad_tensors,
+    bool: lambda _: {},
+    int: lambda _: {"negative": -1, "zero": 0, "far too large": 2**70, "very negative": -(2**70)},
+    float: lambda _: {"NaN": float("nan"), "infinite": float("inf"), "negative": -1.0, "above 1": 2.0},
+    str: lambda _: {"unknown": "nonsense", "empty": ""},
+    Path: lambda path: {
+        "absent": path.with_name("absent.txt"),
+        "a folder": path.parent,
+        "of no folder": path / "x.mtx",
+    },
+    torch.dtype: lambda _: {"complex": torch.complex64, "bool": torch.bool, "quantised": torch.qint8},
+    list | tuple: bad_lists,
+    Adjacency: lambda _: {
+        "edges one per row": EDGES.t(),
+        "of fewer nodes": Adjacency.from_edge_index(EDGES[:, :1], num_nodes=2),
+        "in float64": GRAPH.to(dtype=torch.float64),
+        "without nodes": Adjacency.from_edge_index(EDGES[:, :0], num_nodes=0),
+    },
+    NodeData: lambda _: {
+        "of other features": replace(DATA, x=X[:, :2]),
+        "without training nodes": replace(DATA, train_mask=NONE),
+        "without labels": replace(DATA, y=DATA.y * 0 - 1, train_mask=NONE, val_mask=NONE, test_mask=NONE),
+    },
+    Sequences: lambda _: {"of features": Sequences.from_padded(torch.rand(3, 2, 4), torch.tensor([2, 1, 0]))},
+}
 MEETS_ANOTHER_DEVICE = {
     "Adjacency.propagate x",
     "Adjacency @ x",
     "GCNConv of an Adjacency x",
     "GCN x",
-    *(f"unroll of {kind.__name__} inputs" for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell)),
+    *(f"unroll of {kind.__name__} inputs" for kind in of_recurrent.CELLS),
     "unroll_states inputs",
 }
 # Honest requests that only memory and time refuse.
-UNCHECKED = {
-    (name, argument, "far too large")
-    for name, (_, good) in CALLS.items()
-    for argument in good
-    if argument in ("num_layers", "num_nodes")
-}
+HONEST = {"num_layers", "num_nodes", "epochs", "num_steps"}
 CASES = {
     f"{name}, {argument} {how}": (function, {**good, argument: bad})
     for name, (function, good) in CALLS.items()
     for argument, value in good.items()
     for how, bad in bad_values(value).items()
-    if (name, argument, how) not in UNCHECKED
+    if not (argument in HONEST and how == "far too large")
     # Tensors on the device "meta" hold no data: only what meets weights or a graph on another device is told.
     if how != "on another device" or f"{name} {argument}" in MEETS_ANOTHER_DEVICE
 }
 NAMES_A_VALUE = re.compile(r"\d|'[^']*'|torch\.\w+|\bnan\b|\binf\b|got |\bcpu\b")
+
+
+def public_names() -> dict[str, object]:
+    found = {}
+    for name in PACKAGES:
+        module = importlib.import_module(name)
+        defined = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == name]
+        for each in getattr(module, "__all__", [key for key in defined if not key.startswith("_")]):
+            found[each] = getattr(module, each)
+    return found
+
+
+def only_holds_or_names_things(thing: object) -> bool:
+    """Named tuples, dataclasses that check nothing, protocols, exceptions, constants and aliases."""
+    if not inspect.isclass(thing):
+        return not inspect.isroutine(thing)
+    plain = is_dataclass(thing) and not hasattr(thing, "__post_init__")
+    named = issubclass(thing, tuple) and hasattr(thing, "_fields")
+    return plain or named or issubclass(thing, Exception) or getattr(thing, "_is_protocol", False)
+
+
+def test_every_public_function_has_a_call_that_is_made_bad():
+    tried = {word for call in CALLS for word in re.findall(r"\w+", call)}
+    names = public_names()
+    assert {name for name, thing in names.items() if not only_holds_or_names_things(thing)} - tried == set(ELSEWHERE)
+    assert len(names) > 150
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -212,6 +174,9 @@ def test_bad_arguments_are_refused_in_our_words(name):
         function(**arguments)
     except (ValueError, TypeError) as error:
         problem = error
+    except OSError as error:
+        if not error.filename:
+            raise
     if problem is not None:
         last = traceback.extract_tb(problem.__traceback__)[-1]
         assert last.filename.startswith((f"{ROOT}/gnnkit", f"{ROOT}/recurrent")), f"{last}: {problem!r}"

@@ -20,6 +20,7 @@ from gnnkit.data.node_data import NodeData
 from gnnkit.data.registry import data_root
 from gnnkit.errors import FileFormatError, MissingDataError
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.validation import checked_seed
 from gnnkit.storage.text_lines import numbered_lines
 from recurrent.sequences import Sequences
 
@@ -158,8 +159,9 @@ def document_graph(documents: Documents, *, window: int = 20, val_share: float =
         >>> document_graph(some, val_share=0)
         NodeData(documents: 6 nodes, 12 edges, 6 features, 2 classes, 2/0/1 train/val/test)
     """
-    if window < 2:
-        raise ValueError(f"a window needs two words or more, got {window}")
+    if not 2 <= window < 2**31:
+        raise ValueError(f"a window needs from two words to 2**31 - 1, got {window}")
+    checked_seed(seed)
     count, size = len(documents), len(documents.words)
     between_words = _mutual_information(documents.texts, size, window)
     to_words = tf_idf(documents.texts, size)

@@ -20,7 +20,7 @@ from gnnkit.data.node_data import NodeData
 from gnnkit.graph.sampled_block import BlockSampler, SampledBlock
 from gnnkit.graph.sampling import Backend, EnteringRows, NeighborSampler, Sample
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.graph.validation import checked_node_ids
+from gnnkit.graph.validation import checked_node_ids, checked_seed
 from gnnkit.graph.walk import IntArray, ranges
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class SeedOrder(Sampler[Place]):
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        if len(share) != 2 or not 0 <= share[0] < share[1]:
+            raise ValueError(f"share must be a process's rank, from 0, and how many there are, got {share}")
+        checked_seed(seed)
         self.num_inputs, self.batch_size, self.shuffle, self.drop_last = num_inputs, batch_size, shuffle, drop_last
         self.seed, self.epoch, self.share = seed, 0, share
 
@@ -89,6 +92,8 @@ class _SeededLoader(DataLoader[Any]):
     """A loader whose data set is asked for whole batches by their `Place`."""
 
     def __init__(self, batches: Dataset[Any], order: SeedOrder, num_workers: int) -> None:
+        if not 0 <= num_workers < 2**15:
+            raise ValueError(f"num_workers must be from 0 to 2**15 - 1 processes, got {num_workers}")
         self.order = order
         # torch's own default of a base seed per iteration would take from the generator that dropout draws by.
         super().__init__(
@@ -332,7 +337,7 @@ def _edges(rows: EnteringRows, sample: Sample, kind: SubgraphType) -> tuple[IntA
 def _input_nodes(nodes: Tensor | Sequence[int] | None, num_nodes: int) -> IntArray:
     found = np.arange(num_nodes) if nodes is None else checked_node_ids(nodes, num_nodes, name="input_nodes").numpy()
     if not found.size:
-        raise ValueError("input_nodes selects no node, so there is no batch; set some True")
+        raise ValueError(f"input_nodes selects no node of {num_nodes}, so there is no batch; set some True")
     return found
 
 

@@ -47,6 +47,8 @@ def _of_mixed(
     if not isinstance(x, Tensor) or x.dim() != 3 or x.size(0) == 0 or x.size(1) != graph.num_nodes:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"sequences on {graph.num_nodes} nodes must have shape (T, {graph.num_nodes}, F), got {got}")
+    if not x.is_floating_point():
+        raise TypeError(f"a model of features takes floating-point ones, got {x.dtype}; convert with .float()")
     leaf = x.detach().clone().requires_grad_()
     out = _last_step(model(leaf, graph), graph.num_nodes)
     cones: list[Tensor] = []

@@ -16,6 +16,7 @@ from gnnkit.graph.combine import block_diagonal, induced
 from gnnkit.graph.pattern import Pattern, lasting, may_vary, off_tape, plain
 from gnnkit.graph.sparse import SparseMatrix, over_nodes, prepare
 from gnnkit.graph.validation import (
+    checked_device,
     checked_edge_index,
     checked_edge_weight,
     checked_features,
@@ -332,8 +333,9 @@ class Adjacency:
 
         Raises:
             TypeError: If the dtype is not floating-point.
-            ValueError: If a weight is too large for it.
+            ValueError: If a weight is too large for it, or torch knows no such device.
         """
+        device = None if device is None else checked_device(device)
         pattern, values = self._matrix.pattern, self._matrix.values
         if dtype is not None and not dtype.is_floating_point:
             raise TypeError(f"weights need a floating-point dtype, got {dtype}")

@@ -153,7 +153,7 @@ def edge_list_format(
     if ending in _DELIMITER_OF_ENDING:
         return EdgeListFormat(
             delimiter=_DELIMITER_OF_ENDING[ending] if delimiter is None else _checked_delimiter(delimiter),
-            comments=(comments,) if isinstance(comments, str) else tuple(comments),
+            comments=_prefixes(comments),
             header=header,
             weighted=weighted,
         )
@@ -161,6 +161,13 @@ def edge_list_format(
         if value is not None:
             raise ValueError(f"{name}={value!r} is for edge lists, but {path} ends with {ending or 'nothing'!r}")
     return None
+
+
+def _prefixes(comments: str | Sequence[str]) -> tuple[str, ...]:
+    found = (comments,) if isinstance(comments, str) else tuple(comments)
+    if "" in found:
+        raise ValueError(f"every line begins with nothing, so it cannot mark comments, got comments={comments!r}")
+    return found
 
 
 def _checked_delimiter(delimiter: str) -> str:

@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.hop_statistics import hop_histogram
+from gnnkit.graph.validation import checked_seed
 from gnnkit.graph.walk import Direction, checked_max_hops, walk_along
 
 
@@ -116,7 +117,8 @@ def neighborhood_function(
 
     Raises:
         TypeError: If ``graph`` is not an ``Adjacency``.
-        ValueError: If ``max_hops`` is negative or ``lg_registers`` not from 4 to 16.
+        ValueError: If ``max_hops`` is negative or ``lg_registers`` not from 4 to 16, or the seed not
+            from 0 to 2**63 - 1.
 
     Example:
         >>> import torch
@@ -126,7 +128,7 @@ def neighborhood_function(
         >>> [round(pairs) for pairs in neighborhood_function(path, lg_registers=12).pairs]
         [3, 7, 9]
     """
-    max_hops = checked_max_hops(max_hops)
+    max_hops, seed = checked_max_hops(max_hops), checked_seed(seed)
     if lg_registers is not None:
         from gnnkit.graph.hyper_anf import hyper_anf
 

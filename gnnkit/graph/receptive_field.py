@@ -56,7 +56,15 @@ class Block:
         Returns:
             A matrix ``(num_targets, num_sources)`` whose product with the sources' rows gives the
             targets' rows of ``full.propagate``; kept while its weights carry no gradients.
+
+        Raises:
+            TypeError: If it is no ``Adjacency``.
+            ValueError: If it has another number of nodes than the block's graph.
         """
+        if not isinstance(full, Adjacency):
+            raise TypeError(f"a block is cut from an Adjacency, got {type(full).__name__}")
+        if full.num_nodes != self.graph.num_nodes:
+            raise ValueError(f"the block's graph has {self.graph.num_nodes} nodes, but this one {full.num_nodes}")
         known = self._kept.get(id(full))
         if known is not None:
             return known[1]

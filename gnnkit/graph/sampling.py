@@ -51,8 +51,11 @@ class EnteringRows:
         """Those of a graph, kept with it; an edge's id is its place in ``graph.to_edge_index()``.
 
         Raises:
+            TypeError: If it is no ``Adjacency``.
             ValueError: If the weights require gradients: what is drawn here is off the tape.
         """
+        if not isinstance(graph, Adjacency):
+            raise TypeError(f"the graph must be an Adjacency, got {type(graph).__name__}")
         if graph._matrix.values.requires_grad:
             raise ValueError("a graph whose weights require gradients cannot be sampled; detach the weights")
         return graph._keep("entering rows", lambda: cls._of_graph(graph))
@@ -160,7 +163,7 @@ def checked_fanouts(fanouts: Sequence[int]) -> tuple[int, ...]:
         ValueError: If there is none, or one is neither -1 nor 0 or more.
     """
     found = tuple(int(fanout) for fanout in fanouts)
-    if not found or any(fanout < ALL for fanout in found):
+    if not found or any(not ALL <= fanout < 2**31 for fanout in found):
         raise ValueError(f"fan-outs must be one number per hop, 0 or more, or -1 for all edges; got {list(fanouts)}")
     return found
 
@@ -169,9 +172,16 @@ def checked_seeds(rows: EnteringRows, seeds: IntArray, *, distinct: bool) -> Int
     """The seeds as int64.
 
     Raises:
-        ValueError: If one is not a node, or is given twice where they must be ``distinct``.
+        TypeError: If they are not whole numbers.
+        ValueError: If they are not in one row, one is not a node, or one is given twice where they must be
+            ``distinct``.
     """
-    seeds = np.asarray(seeds, dtype=np.int64)
+    given = np.asarray(seeds)
+    if given.size and given.dtype.kind not in "iu":
+        raise TypeError(f"seeds must be whole numbers, got {given.dtype}")
+    if given.ndim != 1:
+        raise ValueError(f"seeds must be one row of nodes, got shape {given.shape}")
+    seeds = given.astype(np.int64)
     if seeds.size and not 0 <= seeds.min() <= seeds.max() < rows.num_nodes:
         wrong = seeds.min() if seeds.min() < 0 else seeds.max()
         raise ValueError(f"the seed {wrong} is not among the nodes 0..{rows.num_nodes - 1}")
@@ -344,6 +354,8 @@ class NeighborSampler:
             ValueError: If a seed is not a node, or is given twice though not ``disjoint``.
         """
         if self.backend == "numpy":
+            if not all(isinstance(each, int | np.integer) and each >= 0 for each in key):
+                raise ValueError(f"the key of a draw must be whole numbers, 0 or more, got {list(key)}")
             generator = np.random.default_rng(list(key))
             return sample_neighbors(
                 self.rows, seeds, self.fanouts, generator, replace=self.replace, disjoint=self.disjoint

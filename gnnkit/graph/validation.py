@@ -12,6 +12,29 @@ from torch import Tensor
 from gnnkit.graph.pattern import plain
 
 
+def checked_device(device: torch.device | str) -> torch.device:
+    """``device`` as torch's own.
+
+    Raises:
+        ValueError: If torch knows no device of that name.
+    """
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"there is no device {device!r}; choose cpu or cuda") from None
+
+
+def checked_seed(seed: int) -> int:
+    """``seed`` itself.
+
+    Raises:
+        ValueError: If it is not from 0 to 2**63 - 1, where every generator takes it.
+    """
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2**63 - 1, got {seed}")
+    return seed
+
+
 def checked_edge_index(edge_index: Tensor, num_nodes: int) -> Tensor:
     """``edge_index`` as int64 ``(2, num_edges)`` with every id in ``0 .. num_nodes - 1``.
 

@@ -25,6 +25,7 @@ def write_graph(graph: Adjacency, path: str | Path, node_names: Sequence[str] | 
     An older file of this name is replaced only by a complete new one.
 
     Raises:
+        TypeError: If the graph is no ``Adjacency``.
         ValueError: If the ending is unknown, or the names do not fit the graph or, in CSV, a line.
         OSError: If the file cannot be written.
     """
@@ -35,6 +36,8 @@ def write_graph(graph: Adjacency, path: str | Path, node_names: Sequence[str] | 
         ".mtx": _write_mtx,
     }
     writer = writers.get(path.suffix.lower())
+    if not isinstance(graph, Adjacency):
+        raise TypeError(f"the graph must be an Adjacency, got {type(graph).__name__}")
     if writer is None:
         raise ValueError(f"cannot write {path.name!r}: its ending is none of {', '.join(WRITABLE_ENDINGS)}")
     if node_names is not None and (len(node_names) != graph.num_nodes or len(set(node_names)) != graph.num_nodes):

@@ -277,7 +277,7 @@ def _resumed(path: str | os.PathLike[str]) -> RunFolder:
 def _load(job: NodeJob) -> NodeData:
     data = job.source.split_for(job.source.load(), job.training.seed)
     if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
     return data
 
 

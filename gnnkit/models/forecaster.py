@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.nn.graph_lstm import GraphGRU, GraphLSTM
+from gnnkit.nn.inputs import check_channels
 from gnnkit.nn.missing import carry_forward
 from gnnkit.nn.operators import Operator
 
@@ -39,6 +40,10 @@ class Forecaster(nn.Module):
         - **values**, **observed:** :math:`(B, L, N)`; **phase:** :math:`(B, L + horizon)`, from 0 to 1 within the
           period
         - **output:** :math:`(B, horizon, N)`
+
+    Raises:
+        ValueError: If a size is not positive, an option unknown, or a shape does not fit.
+        TypeError: If a dtype does not fit.
     """
 
     def __init__(
@@ -59,8 +64,7 @@ class Forecaster(nn.Module):
             raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
         if mode not in ("direct", "rollout"):
             raise ValueError(f"mode must be 'direct' or 'rollout', got {mode!r}")
-        if horizon < 1:
-            raise ValueError(f"horizon must be 1 step or more, got {horizon}")
+        check_channels(num_nodes=num_nodes, horizon=horizon, embedding=embedding)
         self.horizon, self.mode = horizon, mode
         self.identity = nn.Parameter(0.1 * torch.randn(num_nodes, embedding))
         layer = GraphLSTM if cell == "lstm" else GraphGRU
@@ -70,6 +74,7 @@ class Forecaster(nn.Module):
 
     def forward(self, values: Tensor, observed: Tensor, phase: Tensor, graph: Adjacency) -> Tensor:
         """The steps after the window."""
+        _check_window(values, observed, phase, self.identity, self.horizon)
         length = values.size(1)
         carried = carry_forward(values.transpose(0, 1), observed.transpose(0, 1)).transpose(0, 1)
         inputs = self._inputs(carried, (~observed).to(values.dtype), phase[:, :length])
@@ -108,10 +113,17 @@ class IdentityMLP(nn.Module):
 
     Shapes:
         - as `Forecaster`'s
+
+    Raises:
+        ValueError: If a size is not positive, or a shape does not fit.
+        TypeError: If a dtype does not fit.
     """
 
     def __init__(self, num_nodes: int, length: int, horizon: int, *, hidden_size: int = 64, embedding: int = 8) -> None:
         super().__init__()
+        check_channels(num_nodes=num_nodes, length=length, horizon=horizon)
+        check_channels(hidden_size=hidden_size, embedding=embedding)
+        self.length, self.horizon = length, horizon
         self.identity = nn.Parameter(0.1 * torch.randn(num_nodes, embedding))
         self.enter = nn.Linear(2 * length + 2 + embedding, hidden_size)
         self.hidden = nn.ModuleList(
@@ -122,7 +134,10 @@ class IdentityMLP(nn.Module):
 
     def forward(self, values: Tensor, observed: Tensor, phase: Tensor, graph: Adjacency) -> Tensor:
         """The steps after the window; the graph is not looked at."""
+        _check_window(values, observed, phase, self.identity, self.horizon)
         batch, length, nodes = values.shape
+        if length != self.length:
+            raise ValueError(f"a window must have length={self.length} steps, got {length}")
         carried = carry_forward(values.transpose(0, 1), observed.transpose(0, 1)).transpose(0, 1)
         clock = _clock(phase[:, length - 1]).unsqueeze(1).expand(batch, nodes, 2)
         who = self.identity.expand(batch, nodes, -1)
@@ -132,6 +147,23 @@ class IdentityMLP(nn.Module):
             x = x + layer(x)
         expected: Tensor = carried[:, -1:] + self.out(x).transpose(1, 2)
         return expected
+
+
+def _check_window(values: Tensor, observed: Tensor, phase: Tensor, identity: Tensor, horizon: int) -> None:
+    nodes = identity.size(0)
+    if values.dim() != 3 or values.size(1) == 0 or values.size(2) != nodes:
+        raise ValueError(f"values must be (B, L, {nodes}), a column per node, got {tuple(values.shape)}")
+    if observed.shape != values.shape or observed.dtype != torch.bool:
+        raise ValueError(
+            f"observed must hold booleans in the values' shape {tuple(values.shape)}, "
+            f"got {observed.dtype} in {tuple(observed.shape)}"
+        )
+    expected = values.size(0), values.size(1) + horizon
+    if phase.shape != expected:
+        raise ValueError(f"phase must be (B, L + horizon) = {expected}, got {tuple(phase.shape)}")
+    for name, each in (("values", values), ("phase", phase)):
+        if each.dtype != identity.dtype and not torch.is_autocast_enabled(each.device.type):
+            raise TypeError(f"{name} are {each.dtype} and the model's weights {identity.dtype}; convert one of them")
 
 
 def _clock(phase: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from gnnkit.models.gat import GAT
 from gnnkit.models.gcn import GCN
 from gnnkit.nn.dropout import checked_probability, dropout
 from recurrent import Sequences
+from recurrent.checks import as_ids, check_ids_below, check_sizes
 from recurrent.models import CellStack, CellType
 
 Network = Literal["gcn", "gat"]
@@ -94,6 +95,7 @@ class SequenceGraph(nn.Module):
             raise ValueError(f"summary must be one of {', '.join(get_args(Summary))}, got {summary!r}")
         if num_layers < 0:
             raise ValueError(f"num_layers must be 0 or more, got {num_layers}")
+        check_sizes(in_channels=in_channels, out_channels=out_channels, embedding_dim=embedding_dim)
         self.in_channels, self.out_channels, self.num_layers = in_channels, out_channels, num_layers
         self.summary: Summary = summary
         self.dropout = checked_probability(dropout)
@@ -148,8 +150,9 @@ class SequenceGraph(nn.Module):
         """What the encoder reads: the features, or the embeddings of token ids.
 
         Raises:
-            ValueError: If token ids meet a model without an embedding, or features one with it, or a step
-                is of another width.
+            TypeError: If token ids are complex or booleans.
+            ValueError: If token ids meet a model without an embedding, or features one with it, an id is not
+                below ``in_channels``, or a step is of another width.
         """
         values = x.values if isinstance(x, Sequences) else x
         if values.is_floating_point() != (self.embedding is None):
@@ -158,9 +161,10 @@ class SequenceGraph(nn.Module):
                 f"{values.dtype}; token ids are integers and need embedding_dim, features are floats"
             )
         if self.embedding is not None:
-            if values.numel() and int(values.max()) >= self.in_channels:
-                raise ValueError(f"token ids must be below in_channels={self.in_channels}, got {int(values.max())}")
-            return x.map(self.embedding) if isinstance(x, Sequences) else cast(Tensor, self.embedding(x))
+            check_ids_below(as_ids(values), self.in_channels)
+            return x.map(self.embedding) if isinstance(x, Sequences) else cast(Tensor, self.embedding(as_ids(x)))
+        if not values.dim():
+            raise ValueError(f"sequences on nodes must be (T, N, F) or (B, T, N, F), got {tuple(values.shape)}")
         if values.size(-1) != self.in_channels:
             raise ValueError(f"a step must have in_channels={self.in_channels} features, got {values.size(-1)}")
         return x
@@ -190,6 +194,10 @@ class SequenceGraph(nn.Module):
                 raise ValueError(
                     f"sequences on nodes must be (T, N, F) or (B, T, N, F), or Sequences, got {tuple(embedded.shape)}"
                 )
+            if embedded.size(-3) == 0:
+                raise ValueError(f"sequences on nodes must have a step or more, got {tuple(embedded.shape)}")
+            if embedded.size(-2) == 0:
+                return embedded.new_zeros(*embedded.shape[:-3], 0, self.encoder.output_size)
             nodes_first = embedded.transpose(-3, -2)
             rows = nodes_first.reshape(-1, *nodes_first.shape[-2:])
             return self._read(dropout(rows, self.dropout, self.training)).view(*nodes_first.shape[:-2], -1)

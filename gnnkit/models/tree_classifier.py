@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gnnkit.nn.inputs import check_channels
 from gnnkit.nn.neighbor_lstm import NeighborLSTM
 from gnnkit.nn.neighbor_plan import NeighborPlan
 
@@ -52,9 +53,7 @@ class TreeClassifier(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        for name, size in (("num_words", num_words), ("num_classes", num_classes), ("embedding_dim", embedding_dim)):
-            if size < 1:
-                raise ValueError(f"{name} must be 1 or more, got {size}")
+        check_channels(num_words=num_words, num_classes=num_classes, embedding_dim=embedding_dim)
         for name, share in (("embedding_dropout", embedding_dropout), ("dropout", dropout)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be from 0 to below 1, got {share}")

@@ -46,7 +46,8 @@ def export(model: nn.Module, x: Tensor, graph: Adjacency | Tensor, edge_attr: Te
         edge_attr: Features of the edges, ``(E, D)``, for a model that asks for them.
 
     Raises:
-        ValueError: If the model is in training mode: dropout would become part of the program.
+        ValueError: If the model is in training mode, as dropout would become part of the program; or if the
+            features are not ``(*, N, F)``.
 
     Example:
         >>> from gnnkit.nn import GCNConv
@@ -58,6 +59,8 @@ def export(model: nn.Module, x: Tensor, graph: Adjacency | Tensor, edge_attr: Te
     """
     if model.training:
         raise ValueError("the model is in training mode, and dropout would become part of the program: model.eval()")
+    if x.dim() < 2:
+        raise ValueError(f"node features must have shape (*, num_nodes, F), got {tuple(x.shape)}")
     ids = torch.arange(_EDGES, device=x.device) % _NODES
     like = x.new_zeros(*x.shape[:-2], _NODES, x.size(-1), layout=torch.strided), torch.stack([ids, ids.flip(0)])
     further: dict[str, Tensor] = {}

@@ -99,6 +99,8 @@ class GATConv(nn.Module):
     ) -> None:
         super().__init__()
         check_channels(in_channels=in_channels, out_channels=out_channels, heads=heads)
+        if edge_dim is not None:
+            check_channels(edge_dim=edge_dim)
         if heads < 1:
             raise ValueError(f"heads must be 1 or more, got {heads}")
         if version not in (1, 2):
@@ -317,6 +319,10 @@ class GATConv(nn.Module):
                 f"edge_attr must have shape {expected}, one row per edge and edge_dim={self.edge_dim}, "
                 f"got {tuple(edge_attr.shape)}"
             )
+        assert self.lin_edge is not None, "a layer with edge_dim has a map of the features"
+        dtype = self.lin_edge.weight.dtype
+        if edge_attr.dtype != dtype and not torch.is_autocast_enabled(edge_attr.device.type):
+            raise TypeError(f"edge_attr is {edge_attr.dtype} and the layer's weights {dtype}; convert one of them")
         return edge_attr
 
     def extra_repr(self) -> str:

@@ -26,6 +26,7 @@ from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.pattern import Pattern, row_pointers
 from gnnkit.graph.sparse import SparseMatrix, over_nodes
 from gnnkit.graph.validation import checked_edge_index
+from gnnkit.nn.inputs import check_channels
 from recurrent.cells import GRUCell, HiddenState
 
 TypedGraph = Adjacency | Sequence[Adjacency] | Tensor
@@ -65,9 +66,9 @@ class GatedGraph(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if hidden_size < 1 or num_steps < 1 or num_types < 1:
-            sizes = f"{hidden_size}, {num_steps} and {num_types}"
-            raise ValueError(f"hidden_size, num_steps and num_types must be 1 or more, got {sizes}")
+        if num_steps < 1:
+            raise ValueError(f"num_steps must be 1 or more, got {num_steps}")
+        check_channels(hidden_size=hidden_size, num_types=num_types)
         self.hidden_size, self.num_steps, self.num_types = hidden_size, num_steps, num_types
         self.directions = 2 if both_directions else 1
         # Type by type, along the edges first.
@@ -165,6 +166,8 @@ class GatedGraph(nn.Module):
         if edge_type.shape != edge_index.shape[1:]:
             shapes = f"({edge_index.size(1)},), got {tuple(edge_type.shape)}"
             raise ValueError(f"edge_type must have one entry per edge, shape {shapes}")
+        if edge_type.is_floating_point() or edge_type.is_complex() or edge_type.dtype == torch.bool:
+            raise TypeError(f"edge_type must hold integers, got {edge_type.dtype}")
         outside = (edge_type < 0) | (edge_type >= self.num_types)
         if bool(outside.any()):
             raise ValueError(f"edge_type holds {int(edge_type[outside][0])}, but num_types={self.num_types}")
@@ -187,17 +190,23 @@ class NodeSelection(nn.Module):
         - **hidden:** :math:`(N, hidden\_size)`; **x:** :math:`(N, in\_channels)`
         - **batch:** :math:`(N)`, the graph of each node, from 0; one graph when omitted
         - **output:** :math:`(N)`, logarithms of probabilities that sum to 1 in every graph
+
+    Raises:
+        ValueError: If a size is not positive, or a shape does not fit.
+        TypeError: If a dtype is not the weights'.
     """
 
     def __init__(self, hidden_size: int, in_channels: int) -> None:
         super().__init__()
+        check_channels(hidden_size=hidden_size, in_channels=in_channels)
+        self.hidden_size, self.in_channels = hidden_size, in_channels
         self.score = nn.Sequential(
             nn.Linear(hidden_size + in_channels, hidden_size), nn.Tanh(), nn.Linear(hidden_size, 1)
         )
 
     def forward(self, hidden: Tensor, x: Tensor, batch: Tensor | None = None) -> Tensor:
         """See the class."""
-        score: Tensor = self.score(torch.cat([hidden, x], dim=-1)).squeeze(-1)
+        score: Tensor = self.score(_beside(self, hidden, x)).squeeze(-1)
         if batch is None:
             return score.log_softmax(dim=0)
         num_graphs = _num_graphs(batch, hidden)
@@ -220,21 +229,42 @@ class GatedReadout(nn.Module):
         - **hidden:** :math:`(N, hidden\_size)`; **x:** :math:`(N, in\_channels)`
         - **batch:** :math:`(N)`, the graph of each node, from 0; one graph when omitted
         - **output:** :math:`(graphs, out\_channels)`
+
+    Raises:
+        ValueError: If a size is not positive, or a shape does not fit.
+        TypeError: If a dtype is not the weights'.
     """
 
     def __init__(self, hidden_size: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
+        check_channels(hidden_size=hidden_size, in_channels=in_channels, out_channels=out_channels)
+        self.hidden_size, self.in_channels = hidden_size, in_channels
         self.gate = nn.Linear(hidden_size + in_channels, out_channels)
         self.content = nn.Linear(hidden_size + in_channels, out_channels)
 
     def forward(self, hidden: Tensor, x: Tensor, batch: Tensor | None = None) -> Tensor:
         """See the class."""
-        both = torch.cat([hidden, x], dim=-1)
+        both = _beside(self, hidden, x)
         parts: Tensor = self.gate(both).sigmoid() * self.content(both).tanh()
         if batch is None:
             return parts.sum(dim=0, keepdim=True).tanh()
         num_graphs = _num_graphs(batch, hidden)
         return parts.new_zeros(num_graphs, parts.size(1)).index_add(0, batch, parts).tanh()
+
+
+def _beside(module: NodeSelection | GatedReadout, hidden: Tensor, x: Tensor) -> Tensor:
+    """States and annotations of the same nodes, side by side."""
+    nodes = hidden.shape[:1]
+    if hidden.shape != (*nodes, module.hidden_size) or x.shape != (*nodes, module.in_channels):
+        raise ValueError(
+            f"states must be (N, {module.hidden_size}) and annotations (N, {module.in_channels}), "
+            f"got {tuple(hidden.shape)} and {tuple(x.shape)}"
+        )
+    weights = next(module.parameters()).dtype
+    both = torch.cat([hidden, x], dim=-1)
+    if both.dtype != weights and not torch.is_autocast_enabled(both.device.type):
+        raise TypeError(f"states and annotations are {hidden.dtype} and {x.dtype}, the weights {weights}; convert them")
+    return both
 
 
 def _num_graphs(batch: Tensor, hidden: Tensor) -> int:
@@ -249,4 +279,6 @@ def _num_graphs(batch: Tensor, hidden: Tensor) -> int:
         return 0
     if int(batch.min()) < 0:
         raise ValueError(f"batch numbers graphs from 0, got {int(batch.min())}")
+    if int(batch.max()) >= 2**31:
+        raise ValueError(f"batch numbers graphs below 2**31, got {int(batch.max())}")
     return int(batch.max()) + 1

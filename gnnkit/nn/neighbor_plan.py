@@ -171,12 +171,16 @@ def _check(
     if confidence is not None:
         if confidence.shape != (num_nodes,):
             raise ValueError(f"confidence must have shape ({num_nodes},), got {tuple(confidence.shape)}")
+        if confidence.is_complex() or confidence.dtype == torch.bool:
+            raise TypeError(f"confidence must be numbers on a line, got {confidence.dtype}")
         if bool(confidence.isnan().any()):
             raise ValueError("confidence holds NaN, which has no place in an order")
-    if arity is not None and (arity < 1 or schedule != "topological"):
-        raise ValueError(f"arity must be 1 or more, of the topological schedule, got {arity} for {schedule!r}")
+    if arity is not None and (not 1 <= arity < 2**31 or schedule != "topological"):
+        raise ValueError(f"arity must be 1 or more, below 2**31, and topological, got {arity} for {schedule!r}")
     if position is not None and arity is None:
         raise ValueError("position goes with an arity, got none")
+    if position is not None and (position.is_floating_point() or position.is_complex() or position.dtype == torch.bool):
+        raise TypeError(f"position must hold integers, got {position.dtype}")
     if position is not None and position.shape != (num_edges,):
         raise ValueError(f"position must have shape ({num_edges},), one per edge, got {tuple(position.shape)}")
 

@@ -18,11 +18,13 @@ from torch.nn.functional import cross_entropy
 
 from gnnkit.data.node_data import NodeData
 from gnnkit.graph.sampling import checked_fanouts
+from gnnkit.graph.validation import checked_device, checked_seed
 from gnnkit.runs import Interrupted, RunFolder, StopRequest, catch_interrupt, seed_everything
 from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
 from gnnkit.training.minibatch import MiniBatches
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
 from gnnkit.training.view import View, features_of, view_of
+from gnnkit.training.weight_layout import stored_by_input
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -58,6 +60,8 @@ class TrainConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        checked_device(self.device)
+        checked_seed(self.seed)
         for name, least in (("epochs", 1), ("eval_every", 1), ("patience", 1), ("batch_size", 1), ("workers", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -69,7 +73,9 @@ class TrainConfig:
         if self.fanout is not None:
             checked_fanouts(self.fanout)
         if self.batch_size is None and (self.fanout is not None or self.workers):
-            raise ValueError("fanout and workers are for mini-batches; give a batch_size too")
+            raise ValueError(
+                f"fanout and workers are for mini-batches, got {self.fanout} and {self.workers}; give a batch_size too"
+            )
 
 
 @dataclass(frozen=True)
@@ -137,12 +143,13 @@ def fit(
     """
     config = config or TrainConfig()
     if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
     start(model, config)
     passes = _passes(model, data, config)
-    optimizer = adam(model, config)
-    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
-    train_epochs(model, passes, optimizer, session, config, progress=progress)
+    with stored_by_input(model, data):
+        optimizer = adam(model, config)
+        session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
+        train_epochs(model, passes, optimizer, session, config, progress=progress)
     nodes = torch.nonzero(data.test_mask).view(-1)
     labels = data.y[nodes].cpu()
 

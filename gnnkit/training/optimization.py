@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
+
+Optimizer = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
+Schedule = Literal["constant", "exponential", "cosine", "one-cycle"]
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,20 @@ class Optimization:
         clip: Largest norm of the gradient of all weights together; None leaves it as it is.
     """
 
-    optimizer: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"] = "rmsprop"
+    optimizer: Optimizer = "rmsprop"
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.0
-    schedule: Literal["constant", "exponential", "cosine", "one-cycle"] = "constant"
+    schedule: Schedule = "constant"
     warmup: int = 0
     decay: float | None = None
     decay_every: int = 1
     clip: float | None = 10.0
 
     def __post_init__(self) -> None:
+        for name, known in (("optimizer", get_args(Optimizer)), ("schedule", get_args(Schedule))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("lr", "clip"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gnnkit.graph.validation import checked_device
 from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
 from gnnkit.training.optimization import Optimization, learning_rate, make_optimizer, set_learning_rate
 from gnnkit.training.session import ProgressSink, Session
@@ -58,10 +59,11 @@ class SequenceConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        checked_device(self.device)
         for name in ("steps", "batch_size", "eval_every", "eval_size", "stop_after"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}")
+            if value is not None and not 1 <= value < 2**31:
+                raise ValueError(f"{name} must be from 1 to 2**31 - 1, got {value}")
         if self.solved_loss is not None and not self.solved_loss > 0:
             raise ValueError(f"solved_loss must be a positive number, got {self.solved_loss}")
         if self.optimization.warmup > self.steps:

@@ -60,7 +60,7 @@ def fit_shared(
     if config.batch_size is None:
         raise ValueError("several processes share the nodes of every batch; give a batch_size")
     if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
     start(model, config)
     passes = SharedBatches(
         model,

@@ -85,7 +85,7 @@ def fit_stacked(
     if not seeds:
         raise ValueError("seeds is empty: name at least one")
     if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node, so there is nothing to learn from; set some True")
+        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
     if shared := next((name for name, _ in model.named_buffers()), None):
         raise ValueError(f"the model's buffer {shared!r} would be shared by all runs; train them one by one with fit")
     started = time.perf_counter()

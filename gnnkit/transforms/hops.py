@@ -48,6 +48,8 @@ class AddHopDistance(BaseTransform):  # type: ignore[misc]  # PyG is not type-ch
         max_hops_checked = checked_max_hops(max_hops)
         if max_hops_checked is None:
             raise TypeError("max_hops must be a whole number, got None; an attention bias has finitely many entries")
+        if max_hops_checked >= 2**31:
+            raise ValueError(f"max_hops must be below 2**31, got {max_hops}")
         self.max_hops, self.direction = max_hops_checked, _checked_direction(direction)
 
     def forward(self, data: Data) -> Data:

@@ -24,6 +24,7 @@ from torch.nn.functional import linear
 from recurrent.cells.cell import HiddenState
 from recurrent.cells.kernels import run_kernel
 from recurrent.cells.parameters import add_parameters, torch_default_
+from recurrent.checks import check_stacked, check_step
 
 
 class GRUGates(NamedTuple):
@@ -39,6 +40,7 @@ def gru_gates(from_input: Tensor, from_hidden: Tensor) -> GRUGates:
 
     The two come apart because r scales only the state's share of n.
     """
+    check_stacked(3, from_input=from_input, from_hidden=from_hidden)
     i_r, i_z, i_n = from_input.chunk(3, dim=-1)
     h_r, h_z, h_n = from_hidden.chunk(3, dim=-1)
     r = (i_r + h_r).sigmoid()
@@ -56,6 +58,7 @@ def gru_update(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tenso
         >>> gru_update(torch.zeros(1, 6), torch.zeros(1, 6), torch.ones(1, 2))  # halfway to n = 0
         tensor([[0.5000, 0.5000]])
     """
+    check_stacked(3, hidden, from_input=from_input, from_hidden=from_hidden)
     _, z, n = gru_gates(from_input, from_hidden)
     if n.dtype != hidden.dtype:  # under autocast the gates are half, the state that goes on is not
         n, z = n.to(hidden.dtype), z.to(hidden.dtype)
@@ -97,6 +100,7 @@ class GRUCell(nn.Module):
 
     def forward(self, input: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """One step; see the class."""
+        check_step(self, input, state)
         return self.step(linear(input, self.weight_ih, self.bias_ih), state)
 
     def prepare(self, inputs: Tensor, state: HiddenState) -> Iterable[Tensor]:

@@ -21,6 +21,7 @@ from torch.nn.functional import linear
 
 from recurrent.cells.kernels import run_kernel
 from recurrent.cells.parameters import add_parameters, torch_default_
+from recurrent.checks import check_stacked, check_step
 
 
 class LSTMState(NamedTuple):
@@ -41,6 +42,7 @@ class LSTMGates(NamedTuple):
 
 def lstm_gates(gates: Tensor) -> LSTMGates:
     """The four activations from their stacked pre-activations, ``[*, 4 hidden_size]``."""
+    check_stacked(4, gates=gates)
     i, f, g, o = gates.chunk(4, dim=-1)
     return LSTMGates(i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid())
 
@@ -60,6 +62,7 @@ def lstm_update(gates: Tensor, cell: Tensor) -> LSTMState:
         >>> lstm_update(torch.zeros(1, 8), torch.ones(1, 2)).cell  # every sigmoid is 1/2, tanh is 0
         tensor([[0.5000, 0.5000]])
     """
+    check_stacked(4, cell, gates=gates)
     i, f, g, o = lstm_gates(gates)
     cell = torch.addcmul(i * g, f, cell)
     return LSTMState(hidden=o * cell.tanh(), cell=cell)
@@ -107,6 +110,7 @@ class LSTMCell(nn.Module):
 
     def forward(self, input: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One step; see the class."""
+        check_step(self, input, state)
         projected = linear(input, self.weight_ih, self.bias_ih)
         new = lstm_update(projected + linear(state.hidden, self.weight_hh, self.bias_hh), state.cell)
         return new.hidden, new

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from recurrent.cells.cell import HiddenState
-from recurrent.cells.parameters import check_sizes, torch_default_
+from recurrent.cells.parameters import torch_default_
+from recurrent.checks import check_sizes, check_step
 from recurrent.scan import gated_scan
 
 
@@ -55,7 +56,7 @@ class MinGRUCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        check_sizes(input_size, hidden_size)
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.weight_ih = nn.Parameter(torch.empty(2 * hidden_size, input_size))
@@ -68,6 +69,7 @@ class MinGRUCell(nn.Module):
 
     def forward(self, input: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """One step; see the class."""
+        check_step(self, input, state)
         return self.step(linear(input, self.weight_ih, self.bias_ih), state)
 
     def prepare(self, inputs: Tensor, state: HiddenState) -> Iterable[Tensor]:

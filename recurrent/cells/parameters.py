@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from recurrent.checks import check_sizes
+
 
 def add_parameters(cell: nn.Module, num_gates: int, input_size: int, hidden_size: int) -> None:
     """Give a cell ``weight_ih, weight_hh, bias_ih, bias_hh``, gates stacked along the rows.
@@ -12,20 +14,12 @@ def add_parameters(cell: nn.Module, num_gates: int, input_size: int, hidden_size
     Raises:
         ValueError: If a size is not positive.
     """
-    check_sizes(input_size, hidden_size)
+    check_sizes(input_size=input_size, hidden_size=hidden_size)
     rows = num_gates * hidden_size
     cell.weight_ih = nn.Parameter(torch.empty(rows, input_size))
     cell.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
     cell.bias_ih = nn.Parameter(torch.empty(rows))
     cell.bias_hh = nn.Parameter(torch.empty(rows))
-
-
-def check_sizes(input_size: int, hidden_size: int) -> None:
-    """Raise ValueError unless both sizes are positive, and such that a tensor can have them."""
-    if input_size < 1 or hidden_size < 1:
-        raise ValueError(f"input_size and hidden_size must be at least 1, got {input_size} and {hidden_size}")
-    if max(input_size, hidden_size) >= 2**31:
-        raise ValueError(f"input_size and hidden_size must be below 2**31, got {input_size} and {hidden_size}")
 
 
 def torch_default_(cell: nn.Module, generator: torch.Generator | None = None) -> None:

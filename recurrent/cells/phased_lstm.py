@@ -25,6 +25,7 @@ from torch.nn.functional import linear
 
 from recurrent.cells.lstm import LSTMState, lstm_gates, lstm_update
 from recurrent.cells.parameters import add_parameters, torch_default_
+from recurrent.checks import check_step
 
 
 class PhasedLSTMState(NamedTuple):
@@ -80,15 +81,31 @@ def temporal_gate(times: Tensor, tau: Tensor, s: Tensor, r_on: Tensor, leak: flo
     Shapes:
         - All arguments broadcast against each other; **output:** their common shape.
 
+    Raises:
+        TypeError: If one of them is complex or a mask.
+        ValueError: If they do not broadcast.
+
     Example:
         >>> gate = temporal_gate(torch.arange(5.0), torch.tensor(4.0), torch.tensor(0.0), torch.tensor(1.0))
         >>> gate
         tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
     """
+    _check_broadcast(times=times, tau=tau, s=s, r_on=r_on)
     cycles = (times - s) / tau
     phase = cycles - cycles.floor()
     ramp = 2 * phase / r_on
     return torch.where(phase < 0.5 * r_on, ramp, torch.where(phase < r_on, 2 - ramp, leak * phase))
+
+
+def _check_broadcast(**tensors: Tensor) -> None:
+    longest = max(each.dim() for each in tensors.values())
+    for name, each in tensors.items():
+        if each.is_complex() or each.dtype == torch.bool:
+            raise TypeError(f"{name} must be numbers on a line, got {each.dtype}")
+    for axis in range(1, longest + 1):
+        if len({each.size(-axis) for each in tensors.values() if each.dim() >= axis} - {1}) > 1:
+            shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in tensors.items())
+            raise ValueError(f"times and the gate's parameters must broadcast, got {shapes}")
 
 
 class PhasedLSTMCell(nn.Module):
@@ -139,6 +156,8 @@ class PhasedLSTMCell(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if len(tau_range) != 2:
+            raise ValueError(f"tau_range must be two numbers, the least and the most, got {tau_range}")
         if not 0 < r_on <= 1:
             raise ValueError(f"r_on must be in (0, 1], got {r_on}")
         if not leak >= 0:
@@ -212,6 +231,7 @@ class PhasedLSTMCell(nn.Module):
         self, input: Tensor, state: PhasedLSTMState, time: Tensor | None = None
     ) -> tuple[Tensor, PhasedLSTMState]:
         """One step at ``time``, by default at the state's own clock, which then moves on by 1."""
+        check_step(self, input, state)
         now = state.time if time is None else time
         gates = linear(input, self.weight_ih, self.bias_ih) + linear(state.hidden, self.weight_hh, self.bias_hh)
         return self._update(gates, self.openness(now), (now + 1).to(state.time.dtype), state)

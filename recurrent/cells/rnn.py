@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 from recurrent.cells.cell import HiddenState
 from recurrent.cells.kernels import run_kernel
 from recurrent.cells.parameters import add_parameters, torch_default_
+from recurrent.checks import check_step
 
 
 class RNNActivations(NamedTuple):
@@ -74,6 +75,7 @@ class RNNCell(nn.Module):
 
     def forward(self, input: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """One step; see the class."""
+        check_step(self, input, state)
         projected = linear(input, self.weight_ih, self.bias_ih)
         return self._update(projected + linear(state.hidden, self.weight_hh, self.bias_hh))
 

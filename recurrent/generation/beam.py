@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from recurrent.checks import check_sizes
 from recurrent.generation.stepping import StepModel, advance
 from recurrent.state import select_rows
 
@@ -75,8 +76,9 @@ def beam_search(
     """
     if not 1 <= num_returns <= width:
         raise ValueError(f"num_returns must be from 1 to width={width}, got {num_returns}")
-    if length < 1:
-        raise ValueError(f"length must be 1 or more, got {length}")
+    check_sizes(width=width, length=length)
+    if not 0 <= length_penalty < float("inf"):
+        raise ValueError(f"length_penalty must be a number from 0, got {length_penalty}")
     stops = set(stop_tokens)
     nodes: list[_Node | None] = [None]
     totals = scores.new_zeros(1)

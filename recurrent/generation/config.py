@@ -68,8 +68,8 @@ class GenerationConfig:
                 raise ValueError(f'{name} is of strategy="{owner}", got {value} with strategy="{self.strategy}"')
         for name, least in (("length", 1), ("beam_width", 1), ("num_returns", 1), ("min_length", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be {least} or more, got {value}")
+            if value is not None and not least <= value < 2**31:
+                raise ValueError(f"{name} must be from {least} to 2**31 - 1, got {value}")
         if self.length_penalty is not None and not 0 <= self.length_penalty < float("inf"):
             raise ValueError(f"length_penalty must be a number from 0, got {self.length_penalty}")
         if self.min_length and not self.stop_at_sentence_end:

@@ -169,7 +169,7 @@ def _checked(vocabulary: Vocabulary, prompt: str, config: GenerationConfig) -> t
         return ids, stops
     start = vocabulary.ids("\n") or vocabulary.ids(" ")
     if not start:
-        raise ValueError("an empty prompt stands for the start of a line, which this vocabulary lacks; give a prompt")
+        raise ValueError("an empty prompt '' stands for the start of a line, which this vocabulary lacks; give one")
     return torch.tensor(start), stops
 
 

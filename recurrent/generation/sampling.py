@@ -53,7 +53,15 @@ def filtered(logits: Tensor, sampling: Sampling) -> Tensor:
     Example:
         >>> filtered(torch.tensor([1.0, 3.0, 2.0]), Sampling(temperature=0.5, top_k=2))
         tensor([-inf, 0., -2.])
+
+    Raises:
+        TypeError: If the logits are not floating-point.
+        ValueError: If there is none.
     """
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be floating-point, got {logits.dtype}")
+    if logits.dim() == 0 or logits.size(-1) == 0:
+        raise ValueError(f"logits must be [*, vocab_size], got {tuple(logits.shape)}")
     # Relative to the largest, so that a tiny temperature cannot overflow: softmax sees no difference.
     scaled = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature
     order = scaled.argsort(dim=-1, descending=True, stable=True)  # ties: the lower id first, as argmax has it
@@ -76,6 +84,8 @@ def draw(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generato
     Raises:
         ValueError: If there is not one generator per row.
     """
+    if logits.dim() != 2:
+        raise ValueError(f"logits must be [batch_size, vocab_size], got {tuple(logits.shape)}")
     if len(generators) != len(logits):
         raise ValueError(f"every row has a generator of its own, got {len(generators)} for {len(logits)} rows")
     probabilities = filtered(logits, sampling).softmax(-1)

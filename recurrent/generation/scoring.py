@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from recurrent.checks import as_ids
+
 
 class SequenceModel(Protocol):
     """A model that reads many characters at once, such as `recurrent.models.CharLM`."""
@@ -58,6 +60,12 @@ def surprise(model: SequenceModel, tokens: Tensor, *, at_once: int = 2048) -> tu
         >>> bits.shape
         torch.Size([2])
     """
+    tokens = as_ids(tokens)
+    if tokens.dim() not in (1, 2):
+        raise ValueError(f"a text is [characters], several are [texts, characters], got {tuple(tokens.shape)}")
+    if at_once < 1:
+        raise ValueError(f"at_once must be 1 or more, got {at_once}")
+    at_once = min(at_once, tokens.size(-1))
     if tokens.size(-1) < 2:
         raise ValueError(f"a text to be scored has at least 2 characters, got {tokens.size(-1)}")
     if tokens.dim() == 1:
@@ -95,6 +103,7 @@ def score(model: SequenceModel, tokens: Tensor, *, rows: int = 1) -> Scored:
     Raises:
         ValueError: If there are fewer than two characters a row.
     """
+    tokens = as_ids(tokens, dims=1)
     if rows < 1 or len(tokens) < 2 * rows:
         raise ValueError(f"{rows} row(s) need {2 * max(rows, 1)} characters at least, got {len(tokens)}")
     # Rows overlap by a character, so that none but the text's first goes unpredicted; a few at the end may.

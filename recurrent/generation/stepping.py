@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from recurrent.checks import as_ids
+from recurrent.state import tensors_of
+
 
 class StepModel(Protocol):
     """Any model of sequences: recurrent, convolutional with a buffer, a table of counts.
@@ -30,8 +33,13 @@ def advance(model: StepModel, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
     """One step without gradients, dropout off: log-probabilities ``[B, V]`` in float64, and the state.
 
     Raises:
-        ValueError: If a logit is NaN, or all are -inf.
+        TypeError: If the tokens are not integers.
+        ValueError: If a logit is NaN, or all are -inf; or if the state has not a row for each token.
     """
+    tokens = as_ids(tokens, dims=1)
+    rows = [len(each) for each in tensors_of(state)]
+    if any(row != len(tokens) for row in rows):
+        raise ValueError(f"{len(tokens)} token(s) need a state of as many rows, got {rows[0]}")
     with _evaluating(model):
         logits, state = model.step(tokens, state)
     scores = torch.log_softmax(logits.double(), dim=-1)  # float64: a beam adds up thousands of them
@@ -55,9 +63,12 @@ def prefill(model: StepModel, tokens: Sequence[int] | Tensor, state: Any = None)
     Raises:
         ValueError: If there is no token.
     """
+    if not isinstance(tokens, Tensor) and any(not -(2**63) <= each < 2**63 for each in tokens):
+        raise ValueError(f"token ids must fit in 64 bits, got {list(tokens)}")
     ids = torch.as_tensor(tokens, device=device_of(model))
-    if len(ids) == 0:
+    if ids.numel() == 0:
         raise ValueError("a prompt has at least one character, got none: the model cannot predict from nothing")
+    ids = as_ids(ids, dims=1)
     if state is None:
         state = model.initial_state(1)
     for token in ids.unsqueeze(1):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from recurrent.cells.lstm import LSTMCell
+from recurrent.checks import as_ids, check_ids_below, check_sizes
 from recurrent.models.stack import CellStack, CellType, StackState
 
 CharInput = Literal["one-hot", "embedding", "tied"]
@@ -66,14 +67,11 @@ class CharLM(nn.Module):
         embedding_dim: int | None = None,
     ) -> None:
         super().__init__()
-        if vocab_size < 1:
-            raise ValueError(f"vocab_size must be at least 1, got {vocab_size}")
+        check_sizes(vocab_size=vocab_size, hidden_size=hidden_size, embedding_dim=embedding_dim)
         if input not in get_args(CharInput):
             raise ValueError(f"input must be one of {', '.join(get_args(CharInput))}, got {input!r}")
         if embedding_dim is not None and input != "embedding":
             raise ValueError(f'embedding_dim is of input="embedding", got {embedding_dim} with input={input!r}')
-        if embedding_dim is not None and embedding_dim < 1:
-            raise ValueError(f"embedding_dim must be at least 1, got {embedding_dim}")
         if not 0 <= output_dropout < 1:
             raise ValueError(f"output_dropout must be in [0, 1), got {output_dropout}")
         self.vocab_size = vocab_size
@@ -94,18 +92,35 @@ class CharLM(nn.Module):
         Gradients flow through the given state: detach it (`recurrent.state.detached`) to cut
         back-propagation off at the start of a batch.
         """
+        if tokens.dim() != 2:
+            raise ValueError(f"tokens must be [batch_size, seq_length], got {tuple(tokens.shape)}")
         outputs, last = self.stack(self.embed(tokens), state)
         logits: Tensor = self.head(self.output_dropout(outputs))
         return logits, last
 
     def step(self, tokens: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """One character of each sequence, ``[B]``, at the same cost however much came before."""
+        if tokens.dim() != 1:
+            raise ValueError(f"the tokens of one step must be [batch_size], got {tuple(tokens.shape)}")
         output, after = self.stack.step(self.embed(tokens), state)
         logits: Tensor = self.head(self.output_dropout(output))
         return logits, after
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """What the first layer reads, ``[*, size]``."""
+        """What the first layer reads, ``[*, size]``.
+
+        Raises:
+            TypeError: If ids are not integers.
+            ValueError: If one is not below ``vocab_size``.
+        """
+        tokens = as_ids(tokens)
+        try:
+            return self._embedded(tokens)
+        except (IndexError, RuntimeError):  # looked into only now: an id's value is not worth a look at every step
+            check_ids_below(tokens, self.vocab_size)
+            raise
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
         if self.embedding is not None:
             embedded: Tensor = self.embedding(tokens)
             return embedded

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from recurrent.checks import as_ids, check_ids_below, check_sizes
 from recurrent.models.stack import CellStack, CellType, StackState
 
 
@@ -53,6 +54,7 @@ class SequenceClassifier(nn.Module):
         embedding_dim: int | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(input_size=input_size, num_outputs=num_outputs, embedding_dim=embedding_dim)
         self.per_step = per_step
         self.embedding = None if embedding_dim is None else nn.Embedding(input_size, embedding_dim)
         self.stack = CellStack(
@@ -82,7 +84,8 @@ class SequenceClassifier(nn.Module):
         """What the first layer reads: the inputs, or the embeddings of token ids.
 
         Raises:
-            ValueError: If token ids meet a model without an embedding, or features one with it.
+            ValueError: If token ids meet a model without an embedding, or features one with it; or if an id is
+                not one of the embedding's.
         """
         is_ids = not inputs.is_floating_point()
         if is_ids != (self.embedding is not None):
@@ -90,4 +93,12 @@ class SequenceClassifier(nn.Module):
                 f"a model {'without' if self.embedding is None else 'with'} an embedding got inputs of "
                 f"{inputs.dtype}; token ids are integers and need embedding_dim, features are floats"
             )
-        return inputs if self.embedding is None else self.embedding(inputs)
+        if self.embedding is None:
+            return inputs
+        inputs = as_ids(inputs, dims=2)
+        try:
+            embedded: Tensor = self.embedding(inputs)
+        except (IndexError, RuntimeError):  # looked into only now: an id's value is not worth a look at every call
+            check_ids_below(inputs, self.embedding.num_embeddings)
+            raise
+        return embedded

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recurrent.cells.cell import Cell
+from recurrent.checks import check_sizes
 from recurrent.unroll import unroll
 
 CellType = Callable[[int, int], nn.Module]  # (input_size, hidden_size); a class, or a partial of one
@@ -51,8 +52,7 @@ class CellStack(nn.Module):
         bidirectional: bool = False,
     ) -> None:
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         if dropout and num_layers == 1:
@@ -123,6 +123,8 @@ class CellStack(nn.Module):
 
     def _checked(self, state: StackState | None, inputs: Tensor) -> StackState:
         if state is None:
+            if not inputs.dim():
+                raise ValueError(f"inputs begin with their batch, got shape {tuple(inputs.shape)}")
             return self.initial_state(inputs.size(0))
         if len(state) != len(self.cells):
             raise ValueError(

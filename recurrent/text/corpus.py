@@ -44,6 +44,8 @@ def read_corpus(path: str | os.PathLike[str], *, keep_licence: bool = False, max
         ValueError: If it is too large, not a regular file, not UTF-8 (naming the position), binary, or empty.
         OSError: If it cannot be opened.
     """
+    if not 0 <= max_bytes < 2**62:
+        raise ValueError(f"max_bytes must be from 0 to 2**62 - 1, got {max_bytes}")
     notes: list[str] = []
     text = _decoded(path, _bytes_of(path, max_bytes))
     if text.startswith("\ufeff"):

@@ -24,6 +24,8 @@ def split_contiguous(tokens: Tensor, *, validation: float = 0.05, test: float = 
         >>> [len(part) for part in split_contiguous(torch.arange(100))]
         [85, 5, 10]
     """
+    if tokens.dim() != 1:
+        raise ValueError(f"tokens must be one row of ids, [N], got {tuple(tokens.shape)}")
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
             raise ValueError(f"{name} must be a share from 0 to below 1, got {share}")

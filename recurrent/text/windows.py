@@ -133,8 +133,8 @@ def _check(tokens: Tensor, batch_size: int, seq_length: int, seed: int) -> None:
     if tokens.dim() != 1 or tokens.is_floating_point():
         raise ValueError(f"tokens must be ids in one row, [N], got {tokens.dtype} of shape {tuple(tokens.shape)}")
     for name, size in (("batch_size", batch_size), ("seq_length", seq_length)):
-        if size < 1:
-            raise ValueError(f"{name} must be 1 or more, got {size}")
+        if not 1 <= size < 2**31:
+            raise ValueError(f"{name} must be from 1 to 2**31 - 1, got {size}")
     if len(tokens) <= seq_length:
         raise ValueError(
             f"windows of {seq_length} characters and the one after need a longer text, got {len(tokens)} characters; "

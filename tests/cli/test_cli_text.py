@@ -138,7 +138,7 @@ def test_generate_stops_at_a_sentence_end(trained):
         (["--beam-width", 3], 2, "--beam-width is of --strategy beam"),
         (["--prompt", "Zoë"], 2, "'Z' at position 0"),
         (["--min-length", 3], 2, "without --stop-at-sentence-end"),
-        (["--length", 0], 2, "length must be 1 or more, got 0"),
+        (["--length", 0], 2, "length must be from 1 to 2**31 - 1, got 0"),
     ],
 )
 def test_generate_refuses_in_one_line(trained, arguments, code, message):

@@ -179,7 +179,7 @@ def test_data_with_sequences():
         (lambda: SequenceGraph(LSTMCell, 4, 5, 3, num_layers=0, heads=2), "no heads to set"),
         (lambda: SequenceGraph(LSTMCell, 4, 5, 3)(texts(), graph()), "without an embedding got steps of torch.int64"),
         (lambda: SequenceGraph(LSTMCell, 9, 5, 3, embedding_dim=2)(features(), graph()), "with an embedding got"),
-        (lambda: SequenceGraph(LSTMCell, 3, 5, 3, embedding_dim=2)(texts(), graph()), "below in_channels=3, got 8"),
+        (lambda: SequenceGraph(LSTMCell, 3, 5, 3, embedding_dim=2)(texts(), graph()), "from 0 to 2, got 0 to 8"),
         (lambda: SequenceGraph(LSTMCell, 5, 5, 3)(features(), graph()), "in_channels=5 features, got 4"),
         (lambda: SequenceGraph(LSTMCell, 5, 5, 3)(torch.zeros(3, 5), graph()), r"got \(3, 5\)"),
     ],

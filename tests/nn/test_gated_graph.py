@@ -168,7 +168,7 @@ def test_batches_that_do_not_fit(batch, message):
 
 
 def test_sizes_must_be_positive():
-    with pytest.raises(ValueError, match="got 4, 0 and 1"):
+    with pytest.raises(ValueError, match="num_steps must be 1 or more, got 0"):
         GatedGraph(4, 0)
 
 
