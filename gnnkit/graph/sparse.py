@@ -93,7 +93,7 @@ class SparseMatrix:
             return None
         if self.symmetric:
             return self.values
-        return lasting(lambda: self.values[self.pattern.transpose.order], self.values)
+        return lasting(lambda: self.values.index_select(0, self.pattern.transpose.order), self.values)
 
     @property
     def transposed(self) -> SparseMatrix:
@@ -103,7 +103,7 @@ class SparseMatrix:
         transpose = self.pattern.transpose
         values = self.transposed_values
         if values is None:
-            values = self.values[transpose.order]
+            values = self.values.index_select(0, transpose.order)
         return SparseMatrix(Pattern(transpose.crow, transpose.col, self.pattern.num_rows), values)
 
     def copy(self) -> SparseMatrix:
@@ -188,7 +188,7 @@ def row_sums(crow: Tensor, col: Tensor, values: Tensor, x: Tensor) -> Tensor:
         if x.shape[1:].numel() >= _COLUMNS_OF_A_BAG and dtype == values.dtype != torch.float64:
             # A row's sum is a weighted bag of rows of x. torch's kernel for bags fetches ahead, which its CSR product
             # does not: it takes 2/3 of the time on 16 columns, 1/4 on 128, and sums half precision in float32.
-            return torch.embedding_bag(x, col, crow, False, 0, False, values, True)[0]
+            return torch.embedding_bag(x.detach(), col, crow, False, 0, False, values, True)[0]
         if dtype in _HALF:  # torch has no CSR product of these on the CPU
             x, values = x.float(), values.float()
     matrix = torch.sparse_csr_tensor(crow, col, values, (num_rows, x.size(0)), check_invariants=False)
@@ -324,7 +324,7 @@ class _Product(torch.autograd.Function):
                 t_crow, t_col, t_order, _ = transpose_csr(crow, col, ctx.num_cols)
             if t_values is None:
                 back: tuple[Tensor | None, Tensor | None] = None, _inverse(t_order)
-                t_values = values[t_order]
+                t_values = values.index_select(0, t_order)
             else:
                 back = values, None
             grad_x = sparse_product(t_values, grad, t_crow, t_col, crow, col, *back)

@@ -24,6 +24,7 @@ from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
 from gnnkit.training.minibatch import MiniBatches
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
 from gnnkit.training.view import View, features_of, view_of
+from gnnkit.training.weight_layout import stored_by_input
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -145,9 +146,10 @@ def fit(
         raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
     start(model, config)
     passes = _passes(model, data, config)
-    optimizer = adam(model, config)
-    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
-    train_epochs(model, passes, optimizer, session, config, progress=progress)
+    with stored_by_input(model, data):
+        optimizer = adam(model, config)
+        session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
+        train_epochs(model, passes, optimizer, session, config, progress=progress)
     nodes = torch.nonzero(data.test_mask).view(-1)
     labels = data.y[nodes].cpu()
 

@@ -14,6 +14,7 @@ from gnnkit.errors import DivergedError, FileFormatError
 from gnnkit.runs import CheckpointTimer, MetricsLog, RunFolder, random_state, restore_random_state
 from gnnkit.runs.checkpoint import checkpoint_from_bytes
 from gnnkit.training.saved_state import MISFITS, check_optimizer, check_state, settings_of
+from gnnkit.training.weight_layout import follow_layout
 
 
 class Stateful(Protocol):
@@ -166,6 +167,7 @@ class Session:
             raise FileFormatError(path, problem, text=first) from error
         for optimizer, settings in optimizers:
             check_optimizer(path, optimizer, settings)
+            follow_layout(optimizer)
         self.step = self.saved_step = saved["step"]
         self.history = saved["history"]
         self.best = {name: Best(*best) for name, best in saved["best"].items()}
