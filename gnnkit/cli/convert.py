@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnnkit.cli.command import FAILED, BadUsageError, JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DelimiterOption, HeaderOption, NodesOption
 from gnnkit.cli.printing import show, show_json, show_rows, verbosity
 from gnnkit.storage.text import printable
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from gnnkit.runs import Progress
 
 _NODES = "What nodes have"
+_CONVERSION = (
+    "out",
+    "directed",
+    "num_nodes",
+    "nodes",
+    "delimiter",
+    "header",
+    "features",
+    "labels",
+    "train",
+    "val",
+    "test",
+)
 
 
 def _beside(text: str) -> typer.models.OptionInfo:
@@ -27,6 +41,7 @@ def _beside(text: str) -> typer.models.OptionInfo:
 
 @command
 def convert(
+    context: typer.Context,
     edges: Annotated[
         Path, typer.Argument(metavar="EDGES", help="A graph file, or an array of edges (.npy).", show_default=False)
     ],
@@ -67,8 +82,7 @@ def convert(
 
     with _Steps() as steps:
         if verify:
-            if out is not None:
-                raise BadUsageError("--verify checks a folder that is there; leave out --out")
+            refuse(context, _CONVERSION, "is for a conversion, and --verify checks a folder; leave it out")
             folder = GraphFolder(edges)
             wrong = folder.verify(lambda name, done, size: steps.tell(f"check {name}", done, size))
         else:

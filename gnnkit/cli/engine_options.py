@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from gnnkit.cli.command import BadUsageError
+from gnnkit.cli.given import refuse
 from gnnkit.cli.printing import detail, note
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _SPARK = "Spark"
+_SPARK_OPTIONS = ("spark_master", "spark_conf", "checkpoint_dir", "checkpoint_every")
 
 EngineOption = Annotated[
     Literal["auto", "local", "spark"],
@@ -72,8 +74,14 @@ class GraphOnSpark(NamedTuple):
     nodes: "DataFrame | None"
 
 
-def engine_for(graph: str, engine: Literal["auto", "local", "spark"], memory_limit: float | None) -> str:
-    """``"local"`` or ``"spark"``; says which was chosen and why, if it was left open."""
+def engine_for(
+    context: typer.Context, graph: str, engine: Literal["auto", "local", "spark"], memory_limit: float | None
+) -> str:
+    """``"local"`` or ``"spark"``; says which was chosen and why, if it was left open.
+
+    Raises:
+        BadUsageError: If an option of the other one is given.
+    """
     from gnnkit.distributed.engine import choose_engine
 
     memory = None if memory_limit is None else round(memory_limit * 2**30)
@@ -81,6 +89,12 @@ def engine_for(graph: str, engine: Literal["auto", "local", "spark"], memory_lim
     if engine == "auto":
         say = note if chosen.engine == "spark" else detail
         say(f"engine {chosen.engine}: {chosen.reason}")
+    if chosen.engine == "spark":
+        refuse(context, ("data_root",), f"says where data sets lie, and Spark reads the file {graph}; leave it out")
+        if engine == "spark":
+            refuse(context, ("memory_limit",), "chooses between here and Spark; with --engine spark leave it out")
+    else:
+        refuse(context, _SPARK_OPTIONS, "is for Spark, and this is counted here; add --engine spark, or leave it out")
     return chosen.engine
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, verbosity
 from gnnkit.cli.table import aligned
@@ -19,6 +20,7 @@ _SHOWN = (0, 1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500)
 
 @command
 def flow(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one kind.", show_default=False)],
     untrained: Annotated[
         bool, typer.Option("--untrained/--no-untrained", help="Beside each model, the same as it started.")
@@ -45,6 +47,8 @@ def flow(
     """
     from gnnkit.jobs.flow_of_runs import draw_flows, flow_of_runs
 
+    if every_node:
+        refuse(context, ("samples",), "is how many to measure, and --all measures every one; give one of them")
     flows = flow_of_runs(
         runs,
         samples=None if every_node else samples,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
-from gnnkit.cli.given import given_flags
+from gnnkit.cli.given import given_flags, refuse
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.storage.text import printable
@@ -79,6 +79,8 @@ def forecast(
             raise BadUsageError("a table of your own needs both --values and --edges")
         if values is not None and dataset is not None:
             raise BadUsageError(f"--values {values} comes in place of the data set {dataset!r}; give one of them")
+        if values is not None:
+            refuse(context, ("data_root",), f"says where data sets lie, and {values} is here; leave it out")
         model = {"cell": cell, "hidden_size": hidden, "operator": operator, "hops": hops, "mode": mode}
         source = _source(dataset, values, edges, directed, period, data_root)
         job = _job(source, {"length": length, "horizon": horizon, **model, "runs": runs}, epochs, lr, seed)

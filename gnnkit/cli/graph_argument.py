@@ -87,6 +87,8 @@ def open_graph(
         MissingDataError: If the data set's files are not there.
     """
     path = Path(graph)
+    if data_root is not None and (path.is_file() or (path / "graph.json").is_file()):
+        raise BadUsageError(f"--data-root says where data sets lie, and {graph} is here; leave it out")
     if (path / "graph.json").is_file():
         return _folder(path, directed=directed, nodes=nodes, delimiter=delimiter, header=header)
     if not path.is_file():

@@ -43,6 +43,7 @@ _BYTES_OF_A_ROW = 64
 
 @command
 def hops(
+    context: typer.Context,
     graph: GraphArgument,
     source: Annotated[str | None, typer.Argument(help="A node.", show_default=False)] = None,
     target: Annotated[str | None, typer.Argument(help="Another node.", show_default=False)] = None,
@@ -102,7 +103,7 @@ def hops(
     if sources is not None and source is not None:
         raise BadUsageError("name the nodes as SOURCE and TARGET or with --sources, not both")
     chosen = None if sources is None else split_sources(sources)
-    if engine_for(graph, engine, memory_limit) == "spark":
+    if engine_for(context, graph, engine, memory_limit) == "spark":
         spark = SparkOptions(spark_master, spark_conf, checkpoint_dir, checkpoint_every)
         if (chosen is None and source is None) or target is not None or plot is not None:
             raise BadUsageError(

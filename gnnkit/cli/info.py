@@ -45,6 +45,8 @@ def info(
     else:
         if delimiter is not None or header is not None:
             raise BadUsageError("--labels does not go with --delimiter or --header; name the edge list .csv or .tsv")
+        if data_root is not None:
+            raise BadUsageError(f"--data-root says where data sets lie, and {graph} is here; leave it out")
         opened = _labelled(Path(graph), labels, nodes, directed)
     from gnnkit.graph.summary import summarize
 

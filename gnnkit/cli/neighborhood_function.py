@@ -16,6 +16,7 @@ from gnnkit.cli.engine_options import (
     engine_for,
     open_on_spark,
 )
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import (
     DataRootOption,
     DelimiterOption,
@@ -36,6 +37,7 @@ _LG_REGISTERS = 10
 
 @command
 def neighborhood_function(
+    context: typer.Context,
     graph: GraphArgument,
     max_hops: Annotated[
         int | None, typer.Option(min=0, help="Count no pairs farther apart than this.", show_default=False)
@@ -93,7 +95,7 @@ def neighborhood_function(
         raise BadUsageError(f"--out {out}: the pairs within every hop are written as .csv")
     if exact and lg_registers is not None:
         raise BadUsageError("--exact counts without sketches; leave --lg-registers out")
-    if engine_for(graph, engine, memory_limit) == "spark":
+    if engine_for(context, graph, engine, memory_limit) == "spark":
         from gnnkit.distributed.spark_neighborhood import neighborhood_function as on_spark
 
         if exact:
@@ -112,6 +114,8 @@ def neighborhood_function(
             )
         _show(Path(graph).name, found, share, out, json)
         return
+    if engine == "local":
+        refuse(context, ("memory_limit",), "leaves larger graphs to Spark; with --engine local leave it out")
     from gnnkit.graph.neighborhood import neighborhood_function as here
 
     named = open_graph(graph, directed=directed, nodes=nodes, delimiter=delimiter, header=header, data_root=data_root)
@@ -120,7 +124,9 @@ def neighborhood_function(
         lg_registers = _LG_REGISTERS
     elif exact is False:
         lg_registers = lg_registers or _LG_REGISTERS
-    if lg_registers is not None and lg_registers > 16:
+    if lg_registers is None:
+        refuse(context, ("seed",), "chooses the hash of sketches, and these pairs are counted; add --approximate")
+    elif lg_registers > 16:
         raise BadUsageError(f"--lg-registers {lg_registers}: one machine takes 4 to 16")
     found = here(named.adjacency, max_hops=max_hops, direction=direction, lg_registers=lg_registers, seed=seed)
     _show(named.name, found, share, out, json)

@@ -64,7 +64,13 @@ def _new_graph(
 ) -> "NodeData":
     from gnnkit.data import dataset_info, load_dataset, read_folder, read_node_data
 
-    if (Path(graph) / "graph.json").is_file():
+    is_folder = (Path(graph) / "graph.json").is_file()
+    if data_root is not None and (is_folder or Path(graph).is_file()):
+        raise BadUsageError(f"--data-root says where data sets lie, and {graph} is here; leave it out")
+    if is_folder:
+        for option, value in {"--features": features, "--nodes": nodes, "--directed": directed}.items():
+            if value:
+                raise BadUsageError(f"{option} is for edge-list files; {graph} is a graph folder, and knows it")
         return read_folder(graph)
     if Path(graph).is_file():
         return read_node_data(graph, features=features, nodes=nodes, directed=directed)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gnnkit.cli.command import FAILED, BadUsageError, JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, show_rows
 from gnnkit.storage.text import printable
@@ -13,6 +14,7 @@ from gnnkit.storage.text import printable
 
 @command
 def reproduce(
+    context: typer.Context,
     rows: Annotated[
         list[int] | None, typer.Argument(metavar="[ROW]...", help="Their numbers; all if omitted.", show_default=False)
     ] = None,
@@ -40,8 +42,8 @@ def reproduce(
     from gnnkit.reproduction.campaign import Campaign, failures, row_numbers, run_rows
     from gnnkit.reproduction.page import write_page
 
-    if page_only and (rows or quick):
-        raise BadUsageError("--page-only runs no row; leave out the rows and --quick")
+    if page_only:
+        refuse(context, ("rows", "quick", "jobs", "data_root"), "is for rows that are run, and --page-only runs none")
     known = row_numbers()
     if unknown := [number for number in rows or () if number not in known]:
         raise BadUsageError(f"there is no row {unknown[0]}: there are {', '.join(map(str, known))}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.printing import note, show, show_json
 from gnnkit.cli.sequence_options import CELLS, InitOption, TaskArgument, known_cells
 from gnnkit.cli.table import aligned
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 PlotOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Draw it here: .png, .svg or .pdf.", show_default=False)
 ]
+_OF_CELLS = ("task", "length", "encoding", "hidden", "init", "seeds")
 _LAST_TIME = 1_000_000
 _SHOWN = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @command
 def gradients(
+    context: typer.Context,
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders.", show_default=False)
     ] = None,
@@ -52,6 +55,8 @@ def gradients(
 
     if bool(runs) == bool(cell):
         raise BadUsageError("name run folders, or untrained cells with --cell, and not both")
+    if runs:
+        refuse(context, _OF_CELLS, "is of --cell; runs have their own, so leave it out")
     if untrained and cell:
         raise BadUsageError("--untrained is for runs; the cells of --cell are untrained anyway")
     series: dict[str, list[list[float]]] = {}

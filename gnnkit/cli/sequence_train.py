@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.cli.sequence_options import (
     CELLS,
@@ -54,6 +55,8 @@ def train(
         refuse_settings(context)
         summary = resume_sequence_job(resume, jobs=jobs, progress=progress_mode(), warn=note)
     else:
+        if settings["runs"] == 1:
+            refuse(context, ("jobs",), "is for several runs; add --runs, or leave it out")
         job = job_from(task, cell, length, settings)
         summary = run_sequence_job(job, out, jobs=jobs, progress=progress_mode())
     if json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.printing import detail, show, show_json
 from gnnkit.storage.text import printable
 
@@ -23,6 +24,7 @@ def _option(text: str, panel: str, **settings: Any) -> Any:
 
 @command
 def generate(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     prompt: Annotated[
         str, typer.Option(help="What to go on from; the start of a line if omitted.", show_default=False)
@@ -63,6 +65,8 @@ def generate(
     from recurrent.generation import GenerationConfig
     from recurrent.text import UnknownCharacterError
 
+    if strategy != "sample":
+        refuse(context, ("seed",), f"is of --strategy sample, and {strategy} draws nothing; leave it out")
     try:
         config = GenerationConfig(
             length=length,

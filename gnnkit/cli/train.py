@@ -7,6 +7,7 @@ import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
 from gnnkit.cli.device import checked_device
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.cli.torchrun import one_voice
@@ -113,6 +114,10 @@ def train(
             raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(given)}")
         summary = _resume(resume, jobs, progress)
     else:
+        if runs == 1:
+            refuse(context, ("jobs",), "is for several runs; add --runs, or leave it out")
+        if batch_size is not None:
+            refuse(context, ("prune",), "is for training on the whole graph; batches hold sampled neighbours alone")
         source = _source(dataset, edges, features, labels, nodes, directed, data_root, split, split_seed)
         options = {
             "hidden_channels": hidden,
@@ -187,6 +192,8 @@ def _source(
     if edges is not None:
         if labels is None and not (_is_folder(edges) and (edges / "y.npy").is_file()):
             raise BadUsageError(f"training on {edges} needs the nodes' classes: name a table with --labels")
+        if data_root is not None:
+            raise BadUsageError(f"--data-root says where data sets lie, and {edges} is here; leave it out")
         named = {"features": features, "labels": labels, "nodes": nodes}
         files = {name: None if path is None else str(path) for name, path in named.items()}
         return DataSource("", None, str(edges), **files, directed=directed, split=split, split_seed=split_seed)

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import detail, note, show, show_json, show_rows, verbosity
+from gnnkit.cli.sequence_options import refuse_settings
 from gnnkit.storage.text import printable
 
 trees = typer.Typer(help="Train Tree-LSTMs on labelled trees, and score them.", no_args_is_help=True)
@@ -58,9 +60,13 @@ def train(
 
     progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
     if resume is not None:
-        _refuse_settings(context)
+        refuse_settings(context)
         summary = resume_tree_job(resume, jobs=jobs, progress=progress, warn=note)
     else:
+        if runs == 1:
+            refuse(context, ("jobs",), "is for several seeds; add --runs, or leave it out")
+        if source != "sst":
+            refuse(context, ("data_root",), f"says where sst lies, and {source} is not that; leave it out")
         model = {
             "kind": kind,
             "embedding_dim": embedding,
@@ -145,14 +151,6 @@ def download(
         show_json({"dataset": "sst", "files": [str(path) for path in paths]})
         return
     show(f"sst: {len(paths)} files in {printable(paths[0].parent)}")
-
-
-def _refuse_settings(context: typer.Context) -> None:
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-    given -= {"resume", "jobs", "json", "quiet", "verbose", "debug"}
-    if given:
-        raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(sorted(given))}")
 
 
 def _job(

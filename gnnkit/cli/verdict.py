@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnnkit.cli.command import BadUsageError, JsonOption, command
-from gnnkit.cli.given import given_flags
+from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DataRootOption
 from gnnkit.cli.printing import show, show_json, verbosity
 from gnnkit.cli.table import aligned
@@ -76,10 +76,14 @@ def verdict(
     from gnnkit.training import TrainConfig
 
     if data in TEMPORAL_DATASETS or edges is not None:
-        _refuse(context, _OF_NODES, f"classifying nodes, and {data} is to be forecast")
+        refuse(context, _OF_NODES, f"is for classifying nodes, and {data} is to be forecast")
         _forecasts(data, edges, directed, period, data_root, runs, epochs, seed, jobs, json)
         return
-    _refuse(context, _OF_FORECASTS, f"forecasts, and {data} is none of {', '.join(TEMPORAL_DATASETS)} nor has --edges")
+    refuse(
+        context,
+        _OF_FORECASTS,
+        f"is for forecasts, and {data} is none of {', '.join(TEMPORAL_DATASETS)} nor has --edges",
+    )
     loaded = _load(data, features, labels, nodes, directed, data_root)
     try:
         training = TrainConfig(**recipe_of(model).training_for(loaded.name))
@@ -102,12 +106,6 @@ def verdict(
         show_json({**asdict(found), "sentence": found.sentence})
     else:
         _show(found)
-
-
-def _refuse(context: typer.Context, others: tuple[str, ...], what_for: str) -> None:
-    besides = {each.name for each in context.command.params if each.name not in others}
-    if given := given_flags(context, besides=besides):
-        raise BadUsageError(f"{', '.join(given)}: for {what_for}")
 
 
 def _forecasts(

@@ -66,7 +66,11 @@ class DataSource:
         )
 
     def split_for(self, data: NodeData, seed: int) -> NodeData:
-        """The data with the split that the run of this seed trains on."""
+        """The data with the split that the run of this seed trains on.
+
+        Raises:
+            ValueError: If a split's seed is given and the split is the data set's own.
+        """
         split_seed = seed if self.split_seed is None else self.split_seed
         kind = self.split
         if kind is None and not bool(data.train_mask.any()):
@@ -78,6 +82,11 @@ class DataSource:
             return data.with_split(random_split(data.y, seed=split_seed))
         if kind == "stratified":
             return data.with_split(stratified_split(data.y, seed=split_seed))
+        if self.split_seed is not None:
+            raise ValueError(
+                f"split_seed={self.split_seed} chooses a random split, and {data.name} comes with one; "
+                "choose split='random' or 'stratified'"
+            )
         return data
 
 

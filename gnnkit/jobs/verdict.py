@@ -160,8 +160,8 @@ def verdict_on_nodes(
         RunError: If a split failed.
         Interrupted: After ctrl-C.
     """
-    if splits < 2:
-        raise ValueError(f"splits must be 2 or more, for a test to compare over, got {splits}")
+    if not 2 <= splits < 2**31:
+        raise ValueError(f"splits must be 2 or more, below 2**31, for a test to compare over, got {splits}")
     recipe = recipe_of(model)
     chosen = options or recipe.options_for(data.name)
     config = training or TrainConfig(**recipe.training_for(data.name))

@@ -69,6 +69,8 @@ class Optimization:
                 f"decay is the exponential schedule's factor, got decay={self.decay} with schedule={self.schedule!r}; "
                 "give both or neither"
             )
+        if self.decay_every != 1 and self.decay is None:
+            raise ValueError(f"decay_every is the exponential schedule's, got {self.decay_every} without a decay")
         if self.decay is not None and not 0 < self.decay <= 1:
             raise ValueError(f"decay must be above 0 and at most 1, got {self.decay}")
 

@@ -66,6 +66,8 @@ class SequenceConfig:
                 raise ValueError(f"{name} must be from 1 to 2**31 - 1, got {value}")
         if self.solved_loss is not None and not self.solved_loss > 0:
             raise ValueError(f"solved_loss must be a positive number, got {self.solved_loss}")
+        if self.solved_loss is not None and self.stop_after is None:
+            raise ValueError(f"solved_loss is when to stop, got {self.solved_loss} without stop_after; give that, too")
         if self.optimization.warmup > self.steps:
             raise ValueError(f"warmup must not exceed the {self.steps} steps, got {self.optimization.warmup}")
 

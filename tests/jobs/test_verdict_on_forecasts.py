@@ -125,8 +125,8 @@ def test_command_line(table):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("diffusion", "--splits", "3"), "--splits: for classifying nodes"),
-        (("karate", "--runs", "3"), "--runs: for forecasts"),
+        (("diffusion", "--splits", "3"), "--splits is for classifying nodes"),
+        (("karate", "--runs", "3"), "--runs is for forecasts"),
         (("diffusion", "--period", "3"), "name its graph with --edges"),
     ],
 )
