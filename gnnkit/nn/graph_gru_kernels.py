@@ -40,33 +40,32 @@ class GRUSequence(torch.autograd.Function):
     ) -> Tensor:
         """Every hidden state."""
         steps, (rows, h) = len(heard), hidden.shape
-        gates = empty(hidden, steps, rows, 3 * h)
-        outputs, from_hidden = (empty(hidden, steps, rows, h) for _ in range(2))
-        weights = torch.split(weight_hh, h, dim=1)
-        of_r_z, of_n = ([weight[part].t() for weight in weights] for part in (slice(2 * h), slice(2 * h, None)))
-        bias, states = bias_ih.clone(), Heard(terms, size, hidden, len(weights))
-        bias[: 2 * h] += bias_hh[: 2 * h]
+        gates = empty(hidden, steps, rows, 3 * h)  # r, z and what n hears of the states, before r acts
+        outputs, candidates = (empty(hidden, steps, rows, h) for _ in range(2))
+        first, *weights = (weight.t() for weight in torch.split(weight_hh, h, dim=1))
+        of_r_z, of_n = weight_ih[: 2 * h].t(), weight_ih[2 * h :].t()
+        bias, states = bias_hh.clone(), Heard(terms, size, hidden, 1 + len(weights))
+        bias[: 2 * h] += bias_ih[: 2 * h]
         before = hidden
         for step in range(steps):
-            terms_of_states = states.listen(step, before)
+            own, *others = states.listen(step, before)
             for at in blocks_of(rows):
-                all_gates = torch.addmm(bias, heard[step, at], weight_ih.t(), out=gates[step, at])
-                add_terms(all_gates[:, : 2 * h], terms_of_states, of_r_z, at)
-                shown = torch.addmm(bias_hh[2 * h :], terms_of_states[0][at], of_n[0], out=from_hidden[step, at])
-                add_terms(shown, terms_of_states[1:], of_n[1:], at)
-                all_gates[:, : 2 * h].sigmoid_()
-                r, z, n = all_gates.chunk(3, dim=1)
+                all_gates = torch.addmm(bias, own[at], first, out=gates[step, at])
+                add_terms(all_gates, others, weights, at)
+                all_gates[:, : 2 * h].addmm_(heard[step, at], of_r_z).sigmoid_()
+                r, z, shown = all_gates.chunk(3, dim=1)
+                n = torch.addmm(bias_ih[2 * h :], heard[step, at], of_n, out=candidates[step, at])
                 torch.lerp(tanh_(n.addcmul_(r, shown)), before[at], z, out=outputs[step, at])
             before = outputs[step]
         ctx.terms, ctx.size = terms, size
-        ctx.save_for_backward(heard, hidden, weight_ih, weight_hh, gates, states.others, outputs, from_hidden)
+        ctx.save_for_backward(heard, hidden, weight_ih, weight_hh, gates, states.others, outputs, candidates)
         return outputs
 
     @staticmethod
     def backward(ctx: Any, grad_outputs: Tensor) -> tuple[Any, ...]:
         """See `forward`."""
         refuse_second_derivatives()
-        heard, hidden, weight_ih, weight_hh, gates, others, outputs, from_hidden = ctx.saved_tensors
+        heard, hidden, weight_ih, weight_hh, gates, others, outputs, candidates = ctx.saved_tensors
         rows, h = hidden.shape
         of_terms = StateGradients(weight_hh, hidden)
         of_inputs = InputGradients(weight_ih, heard, ctx.needs_input_grad[2])
@@ -77,12 +76,12 @@ class GRUSequence(torch.autograd.Function):
             before = outputs[step - 1] if step else hidden
             terms = [before, *others[step]]
             for at in blocks_of(rows):
-                r, _, _ = gates[step, at].chunk(3, dim=1)
+                r, z, shown = gates[step, at].chunk(3, dim=1)
                 d_h = d_hidden[at].add_(grad_outputs[step, at])
                 d_gates = scratch[: len(d_h)]
-                d_r, _, d_n = d_gates.chunk(3, dim=1)
-                _through_mixing(d_gates, d_h, gates[step, at], before[at], kept[at])
-                sigmoid_backward(d_n * from_hidden[step, at], r, grad_input=d_r)
+                d_r, d_z, d_n = d_gates.chunk(3, dim=1)
+                _through_mixing(d_h, z, candidates[step, at], before[at], d_z, d_n, kept[at])
+                sigmoid_backward(d_n * shown, r, grad_input=d_r)
                 of_inputs.add(step, at, d_gates)
                 # To the states r and z pass on the same gradient, n only its share behind r.
                 of_bias_n += d_n.mul_(r).sum(dim=0)
@@ -149,8 +148,10 @@ class GRUSequenceResetBefore(torch.autograd.Function):
             terms, reset_terms = [before, *others[step]], [resets[step], *reset_others[step]]
             for at in blocks_of(len(hidden)):
                 d_h = d_hidden[at].add_(grad_outputs[step, at])
-                _through_mixing(d_gates[at], d_h, gates[step, at], before[at], kept[at])
-                of_n.add(at, d_gates[at, 2 * h :], reset_terms)
+                _, z, n = gates[step, at].chunk(3, dim=1)
+                _, d_z, d_n = d_gates[at].chunk(3, dim=1)
+                _through_mixing(d_h, z, n, before[at], d_z, d_n, kept[at])
+                of_n.add(at, d_n, reset_terms)
             d_reset = of_n.of_states(ctx.terms[step], ctx.size)
             for at in blocks_of(len(hidden)):
                 r = gates[step, at, :h]
@@ -164,10 +165,8 @@ class GRUSequenceResetBefore(torch.autograd.Function):
         return None, None, of_inputs.of_heard, d_hidden, *of_weights
 
 
-def _through_mixing(d_gates: Tensor, d_h: Tensor, gates: Tensor, before: Tensor, kept: Tensor) -> None:
+def _through_mixing(d_h: Tensor, z: Tensor, n: Tensor, before: Tensor, d_z: Tensor, d_n: Tensor, kept: Tensor) -> None:
     """From the gradient of h_t = z h_{t-1} + (1 - z) n those of z, n and, ``kept``, the first term; eats ``d_h``."""
-    _, z, n = gates.chunk(3, dim=1)
-    _, d_z, d_n = d_gates.chunk(3, dim=1)
     sigmoid_backward(d_h * (before - n), z, grad_input=d_z)
     torch.mul(d_h, z, out=kept)
     tanh_backward(d_h.sub_(kept), n, grad_input=d_n)

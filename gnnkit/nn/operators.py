@@ -76,18 +76,20 @@ class Shift:
         product = product.view(x.shape)
         return product if self.post is None else self.post.unsqueeze(-1) * product
 
-    def add_to(self, out: Tensor, x: Tensor, scale: float = 1.0) -> None:
-        """Add ``scale`` times the map of ``x`` to ``out``, both ``(N, C, F)`` and off the tape.
+    def write(self, x: Tensor, out: Tensor, *, keep: float = 0.0, scale: float = 1.0) -> None:
+        """Make ``out`` ``keep`` times itself, not read where that is 0, and ``scale`` times the map of ``x``.
 
-        For maps without factors, whose weights do not vary.
+        Both ``(N, C, F)``, off the tape; for maps without factors, whose weights do not vary.
         """
-        if x.numel() == 0 or self.graph.num_edges == 0:
+        if x.numel() == 0:
             return
-        if x.device.type == "cpu" and x.dtype in _PLAIN_TYPES:
+        if x.device.type == "cpu" and x.dtype in _PLAIN_TYPES and self.graph.num_edges:
             columns = out.flatten(1)
-            torch.addmm(columns, self._plain, x.flatten(1), alpha=scale, out=columns)
+            torch.addmm(columns, self._plain, x.flatten(1), beta=keep, alpha=scale, out=columns)
+        elif keep:
+            out.mul_(keep).add_(self(x), alpha=scale)
         else:
-            out.add_(self(x), alpha=scale)
+            out.copy_(self(x)).mul_(scale)
 
     @cached_property
     def _plain(self) -> Tensor:
@@ -142,13 +144,11 @@ class Terms:
             return
         for place, shift in zip(torch.split(places, self.hops), self.shifts, strict=True):
             for hop, term in enumerate(place):
-                if hop == 0:
-                    shift.add_to(term.zero_(), x)
-                elif not self.chebyshev:
-                    shift.add_to(term.zero_(), place[hop - 1])
+                before = place[hop - 1] if hop else x
+                if hop and self.chebyshev:
+                    shift.write(before, term.copy_(place[hop - 2] if hop > 1 else x), keep=-1.0, scale=2.0)
                 else:
-                    torch.neg(place[hop - 2] if hop > 1 else x, out=term)
-                    shift.add_to(term, place[hop - 1], 2.0)
+                    shift.write(before, term)
 
     def adjoint(self, grads: Tensor) -> Tensor:
         """The gradient of x from those of its terms, ``(M, N, C, F)``, off the tape; overwrites them."""
@@ -161,10 +161,10 @@ class Terms:
         for others, shift in zip(torch.split(grads[1:], self.hops), self.shifts, strict=True):
             back, own = shift.adjoint, [first, *others]
             for hop in range(self.hops, 1, -1):
-                back.add_to(own[hop - 1], own[hop], 2.0 if self.chebyshev else 1.0)
+                back.write(own[hop], own[hop - 1], keep=1.0, scale=2.0 if self.chebyshev else 1.0)
                 if self.chebyshev:
                     own[hop - 2].sub_(own[hop])
-            back.add_to(first, own[1])
+            back.write(own[1], first, keep=1.0)
         return first
 
     def _in_turn(self, x: Tensor) -> list[Tensor]:
