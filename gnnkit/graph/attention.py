@@ -9,7 +9,7 @@ backward is the logarithm of each target's sum of exponentials; the attention is
 it, as in Dao et al., "FlashAttention", NeurIPS 2022, https://arxiv.org/abs/2205.14135. Memory beyond
 the inputs and outputs is thus a few numbers per edge, whatever the heads and channels. Where a graph
 is small, so that calls cost more than numbers, several heads are done at once as one graph of as many
-components.
+components, whose rows are the nodes' heads in turn: so they lie in memory already.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def _attend(
     copies = _heads_at_once(count, edges.num_entries)
     scale = 1.0 / keep_probability if keep_probability > 0 else 0.0
     numbers = scale, negative_slope, copies
-    return _apply_pair(_Attend, x, source, target, edge, kept, *numbers, *edges.copies(copies))[0]
+    crow, col, row, *transpose, place = edges.copies(copies)
+    return _apply_pair(_Attend, x, source, target, edge, kept, *numbers, place, crow, col, row, *transpose)[0]
 
 
 def _heads_at_once(heads: int, num_entries: int) -> int:
@@ -123,26 +124,49 @@ def _sampled(crow: Tensor, col: Tensor, left: Tensor, right: Tensor, out: Tensor
     return cast(Tensor, torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0, out=pattern)).values()
 
 
-def _side_by_side(heads: Tensor) -> Tensor:
-    """(g, N, C) -> (g N, C), packed: the products read rows at random, so lines of cache count."""
-    return heads.reshape(-1, heads.size(-1)).contiguous()
+def _rows(heads: Tensor) -> Tensor:
+    """(g, N, C) -> (N g, C), packed: a view where the heads of a node lie side by side."""
+    return heads.transpose(0, 1).reshape(-1, heads.size(-1)).contiguous()
+
+
+def _numbers(heads: Tensor) -> Tensor:
+    """(g, N) -> (N g)."""
+    return heads.t().reshape(-1)
+
+
+def _heads(rows: Tensor, copies: int) -> Tensor:
+    """(N g, ...) -> (g, N, ...)."""
+    return rows.view(-1, copies, *rows.shape[1:]).transpose(0, 1)
 
 
 class _Group:
     """Some heads of one call as a single graph: views of what the kernels read."""
 
-    def __init__(self, head: int, copies: int, parts: tuple[Tensor | None, ...], col: Tensor, row: Tensor) -> None:
+    def __init__(
+        self, head: int, copies: int, parts: tuple[Tensor | None, ...], place: Tensor | None, col: Tensor, row: Tensor
+    ) -> None:
         source, target, edge, kept = parts
         heads = slice(head, head + copies)
-        self.heads, self.col, self.row = heads, col, row
-        self.source = None if source is None else source[heads].reshape(-1)
-        self.target = None if target is None else target[heads].reshape(-1)
+        self.heads, self.col, self.row, self.place = heads, col, row, place
+        self.source = None if source is None else _numbers(source[heads])
+        self.target = None if target is None else _numbers(target[heads])
         # Rows of `edge` repeat over what is batched; a group never straddles two rounds of them.
         first = 0 if edge is None else head % edge.size(0)
         self.edge_rows = slice(first, first + copies)
-        self.edge = None if edge is None else edge[self.edge_rows].reshape(-1)
+        self.edge = None if edge is None else self._placed(edge[self.edge_rows])
         # torch multiplies by bytes several times as fast as by booleans.
-        self.kept = None if kept is None else kept[heads].reshape(-1).view(torch.uint8)
+        self.kept = None if kept is None else self._placed(kept[heads].view(torch.uint8))
+
+    def _placed(self, by_copy: Tensor) -> Tensor:
+        """(g, E) -> (g E), in the order of the entries."""
+        numbers = by_copy.reshape(-1)
+        return numbers if self.place is None else numbers.index_select(0, self.place)
+
+    def by_copy(self, values: Tensor, copies: int) -> Tensor:
+        """The entries' values as ``(g, E)``."""
+        if self.place is not None:
+            values = torch.empty_like(values).index_copy_(0, self.place.long(), values)
+        return values.view(copies, -1)
 
     def sums(self, out: Tensor, spare: Tensor) -> Tensor:
         """The logits before LeakyReLU, in the memory of ``out``; overwrites ``spare``."""
@@ -164,7 +188,8 @@ def _scratch(like: Tensor, size: int, count: int) -> list[Tensor]:
     return [like.new_empty(size) for _ in range(count)]
 
 
-_PARTS = "Tensor x, Tensor? source, Tensor? target, Tensor? edge, Tensor? kept, float scale, float slope, int copies"
+_PARTS = "Tensor x, Tensor? source, Tensor? target, Tensor? edge, Tensor? kept, float scale, float slope, int copies, "
+_PARTS += "Tensor? place"
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 torch.library.define(
     "gnnkit::attend", f"({_PARTS}, Tensor crow, Tensor col, Tensor row) -> (Tensor, Tensor)", tags=_TAGS
@@ -180,7 +205,7 @@ torch.library.define(
 def _empty_outputs(x: Tensor, copies: int, crow: Tensor) -> tuple[Tensor, Tensor]:
     heads, channels, targets = x.shape[0], x.shape[2], (crow.shape[0] - 1) // copies
     # Heads side by side in memory: joining them is a view, (K, T, C) -> (T, K C).
-    return x.new_empty(targets, heads, channels).transpose(0, 1), x.new_empty(heads, targets)
+    return x.new_empty(targets, heads, channels).transpose(0, 1), x.new_empty(targets, heads).t()
 
 
 def _attend_op(
@@ -192,6 +217,7 @@ def _attend_op(
     scale: float,
     slope: float,
     copies: int,
+    place: Tensor | None,
     crow: Tensor,
     col: Tensor,
     row: Tensor,
@@ -200,18 +226,18 @@ def _attend_op(
     out, lse = _empty_outputs(x, copies, crow)
     weight, spare = _scratch(x, col.numel(), 2)
     for head in range(0, x.size(0), copies):
-        group = _Group(head, copies, (source, target, edge, kept), col, row)
+        group = _Group(head, copies, (source, target, edge, kept), place, col, row)
         weight = group.sums(weight, spare)
         if slope != 1.0:
             functional.leaky_relu_(weight, slope)
         peak = torch.segment_reduce(weight, "max", offsets=crow, unsafe=True)
         weight.sub_(torch.index_select(peak, 0, row, out=spare)).exp_()
         total = _row_sum(crow, col, weight, copies * x.size(1))
-        lse[group.heads] = (peak + total.log()).view(copies, -1)
-        summed = row_sums(crow, col, group.drop(weight, spare), _side_by_side(x[group.heads]))
+        lse[group.heads] = _heads(peak + total.log(), copies)
+        summed = row_sums(crow, col, group.drop(weight, spare), _rows(x[group.heads]))
         # The largest exponential is 1, so only a target without edges has less: 0 / 1 there, not 0 / 0.
         summed /= total.clamp_min_(1.0).unsqueeze(1)
-        out[group.heads] = summed.mul_(scale).view(copies, -1, x.size(2))
+        out[group.heads] = _heads(summed.mul_(scale), copies)
     return out, lse
 
 
@@ -220,13 +246,16 @@ torch.library.impl("gnnkit::attend", "CompositeExplicitAutograd", _attend_op)
 
 @torch.library.register_fake("gnnkit::attend")  # type: ignore[untyped-decorator]
 def _(x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
-    copies, crow = args[6], args[7]
+    copies, crow = args[6], args[8]
     return _empty_outputs(x, copies, crow)
 
 
-def _empty_gradients(x: Tensor, *parts: Tensor | None) -> tuple[Tensor, ...]:
+def _empty_gradients(
+    x: Tensor, source: Tensor | None, target: Tensor | None, edge: Tensor | None
+) -> tuple[Tensor, ...]:
     of_x = x.new_empty(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
-    return of_x, *(x.new_zeros(0) if part is None else x.new_zeros(part.shape) for part in parts)
+    of_nodes = (x.new_zeros(0) if part is None else x.new_zeros(part.shape[::-1]).t() for part in (source, target))
+    return of_x, *of_nodes, x.new_zeros(0) if edge is None else x.new_zeros(edge.shape)
 
 
 def _attend_backward_op(
@@ -241,6 +270,7 @@ def _attend_backward_op(
     scale: float,
     slope: float,
     copies: int,
+    place: Tensor | None,
     crow: Tensor,
     col: Tensor,
     row: Tensor,
@@ -250,29 +280,29 @@ def _attend_backward_op(
 ) -> tuple[Tensor, ...]:
     """Gradients of ``x``, ``source``, ``target`` and ``edge``; empty where a part was not given."""
     grad_x, grad_source, grad_target, grad_edge = _empty_gradients(x, source, target, edge)
-    channels, num_targets = x.size(2), crow.numel() - 1
+    num_targets = crow.numel() - 1
     sums, weight, logit_grad, spare = _scratch(x, col.numel(), 4)
     for head in range(0, x.size(0), copies):
-        group = _Group(head, copies, (source, target, edge, kept), col, row)
-        mine, sent = _side_by_side(grad[group.heads]), _side_by_side(x[group.heads])
+        group = _Group(head, copies, (source, target, edge, kept), place, col, row)
+        mine, sent = _rows(grad[group.heads]), _rows(x[group.heads])
         sums = group.sums(sums, spare)
         torch.ops.aten.leaky_relu.out(sums, slope, out=weight)
-        weight.sub_(torch.index_select(lse[group.heads].reshape(-1), 0, row, out=spare)).exp_()
+        weight.sub_(torch.index_select(_numbers(lse[group.heads]), 0, row, out=spare)).exp_()
         logit_grad = group.drop(_sampled(crow, col, mine, sent, logit_grad), spare)
         # Softmax's gradient: sum_e alpha_e d alpha_e over a target's edges is grad . out.
-        mean = (mine * out[group.heads].reshape(-1, channels)).sum(1)
+        mean = (mine * _rows(out[group.heads])).sum(1)
         logit_grad.mul_(scale).sub_(torch.index_select(mean, 0, row, out=spare)).mul_(weight)
         torch.ops.aten.leaky_relu_backward.grad_input(logit_grad, sums, slope, False, grad_input=logit_grad)
         if target is not None:
-            grad_target[group.heads] = _row_sum(crow, col, logit_grad, sent.size(0)).view(copies, -1)
+            grad_target[group.heads] = _heads(_row_sum(crow, col, logit_grad, sent.size(0)), copies)
         if edge is not None:
-            grad_edge[group.edge_rows] += logit_grad.view(copies, -1)
+            grad_edge[group.edge_rows] += group.by_copy(logit_grad, copies)
         if source is not None:
             by_source = torch.index_select(logit_grad, 0, order, out=spare)
-            grad_source[group.heads] = _row_sum(t_crow, t_col, by_source, num_targets).view(copies, -1)
+            grad_source[group.heads] = _heads(_row_sum(t_crow, t_col, by_source, num_targets), copies)
         by_source = torch.index_select(group.drop(weight, spare), 0, order, out=spare)
         received = row_sums(t_crow, t_col, by_source, mine)
-        grad_x[group.heads] = received.mul_(scale).view(copies, -1, channels)
+        grad_x[group.heads] = _heads(received.mul_(scale), copies)
     return grad_x, grad_source, grad_target, grad_edge
 
 
@@ -281,8 +311,7 @@ torch.library.impl("gnnkit::attend_backward", "CompositeExplicitAutograd", _atte
 
 @torch.library.register_fake("gnnkit::attend_backward")  # type: ignore[untyped-decorator]
 def _(grad: Tensor, out: Tensor, lse: Tensor, x: Tensor, *args: Any) -> tuple[Tensor, ...]:
-    source, target, edge = args[:3]
-    return _empty_gradients(x, source, target, edge)
+    return _empty_gradients(x, *args[:3])
 
 
 # ---- autograd and vmap ---------------------------------------------------------------------------
@@ -298,8 +327,7 @@ class _Attend(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         out, lse = output
         ctx.mark_non_differentiable(lse)
-        tensors, numbers, order = inputs[:5], inputs[5:8], inputs[8:]
-        ctx.numbers = numbers
+        tensors, ctx.numbers, order = inputs[:5], inputs[5:8], inputs[8:]
         ctx.save_for_backward(out, lse, *tensors, *order)
 
     @staticmethod
@@ -310,7 +338,7 @@ class _Attend(torch.autograd.Function):
         compiling = torch.compiler.is_compiling()
         grads: Any = _AttendBackward.forward(*args) if compiling else _apply(_AttendBackward, *args)
         given = (x, source, target, edge)
-        return *(g if part is not None else None for g, part in zip(grads, given, strict=True)), *[None] * 10
+        return *(g if part is not None else None for g, part in zip(grads, given, strict=True)), *[None] * 11
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:

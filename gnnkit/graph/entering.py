@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.part import Fetch, Part
@@ -32,6 +33,7 @@ class EntryOrder(NamedTuple):
     t_crow: Tensor
     t_col: Tensor
     order: Tensor  # entry e of the transpose is entry order[e] of the pattern
+    place: Tensor | None = None  # of copies: where entry e of the pattern stands among numbers of (copies, entries)
 
 
 class Listing(NamedTuple):
@@ -110,7 +112,10 @@ class EnteringEdges:
         return off_tape(compute)
 
     def copies(self, count: int) -> EntryOrder:
-        """The pattern ``count`` times along a diagonal: several heads as one graph of several components."""
+        """The pattern ``count`` times: several heads as one graph of as many components.
+
+        Node n of copy h is row n ``count`` + h, so that features ``(N, count, C)`` are its rows as they lie in memory.
+        """
         return self.keep(("copies", count), lambda: self._copied(count))
 
     def keep(self, key: object, compute: Callable[[], Kept]) -> Kept:
@@ -123,14 +128,26 @@ class EnteringEdges:
         t_crow, t_col, order = self.transpose
         if count == 1:
             return EntryOrder(self.crow, self.col, self.row, t_crow, t_col, order)
-        entries, sources, targets = self.num_entries, self.num_sources, self.num_targets
+        copy = torch.arange(count, device=self.col.device)
+        entry_of, t_entry_of = _interleaved(self.crow, self.row, count), _interleaved(t_crow, self.col[order], count)
+        place = torch.empty_like(entry_of).view(-1)
+        place[entry_of.view(-1)] = torch.arange(place.numel(), device=place.device)
+        turned = torch.empty_like(place)
+        turned[t_entry_of.view(-1)] = entry_of[:, order.long()].view(-1)
+
+        def copied(nodes: Tensor, position: Tensor) -> Tensor:
+            numbers = torch.empty_like(place)
+            numbers[position.view(-1)] = (nodes.long() * count + copy.unsqueeze(1)).view(-1)
+            return self._narrow(numbers)
+
         return EntryOrder(
-            torch.cat([self.crow[:1], _shifted(self.crow[1:], count, entries)]),
-            _shifted(self.col, count, sources),
-            _shifted(self.row, count, targets),
-            torch.cat([t_crow[:1], _shifted(t_crow[1:], count, entries)]),
-            _shifted(t_col, count, targets),
-            _shifted(order, count, entries),
+            self._narrow(_interleaved_rows(self.crow, count)),
+            copied(self.col, entry_of),
+            copied(self.row, entry_of),
+            self._narrow(_interleaved_rows(t_crow, count)),
+            copied(t_col, t_entry_of),
+            self._narrow(turned),
+            self._narrow(place),
         )
 
     @cached_property
@@ -173,9 +190,18 @@ class EnteringEdges:
         return Listing(edge_index, entry[keep], is_added)
 
 
-def _shifted(index: Tensor, count: int, step: int) -> Tensor:
-    offsets = torch.arange(count, dtype=index.dtype, device=index.device) * step
-    return (index + offsets.unsqueeze(1)).view(-1)
+def _interleaved_rows(crow: Tensor, count: int) -> Tensor:
+    """Where the rows of ``count`` copies begin, each row's copies one after another."""
+    degree = crow.long().diff().repeat_interleave(count)
+    return functional.pad(degree.cumsum(0), (1, 0))
+
+
+def _interleaved(crow: Tensor, row: Tensor, count: int) -> Tensor:
+    """Where each entry of each copy comes to lie, ``(count, E)``, if row r of copy h is row r count + h."""
+    crow, row = crow.long(), row.long()
+    copy = torch.arange(count, device=crow.device).unsqueeze(1)
+    within = torch.arange(row.numel(), device=crow.device) - crow[row]
+    return crow[row] * count + copy * crow.diff()[row] + within
 
 
 def entering_edges(graph: Adjacency | Block | Part | Tensor, num_nodes: int, *, self_loops: bool) -> EnteringEdges:

@@ -58,8 +58,8 @@ def pair_scores(
     if torch.is_autocast_enabled(device) or left.dtype in _HALF:
         with torch.autocast(device, enabled=False):
             wide = (None if part is None else part.float() for part in tensors)
-            return _apply(_PairScores, *wide, negative_slope, *edges.copies(1)).to(left.dtype)
-    return _apply(_PairScores, *tensors, negative_slope, *edges.copies(1))
+            return _apply(_PairScores, *wide, negative_slope, *edges.copies(1)[:6]).to(left.dtype)
+    return _apply(_PairScores, *tensors, negative_slope, *edges.copies(1)[:6])
 
 
 class _Chunk(NamedTuple):

@@ -234,8 +234,9 @@ class GATConv(nn.Module):
         by_head = self.heads, self.out_channels
         if self.version == 1:
             hidden = edges.source_rows(transform(x, self.lin.weight))
-            source = hidden @ block_diagonal(self.att_src[0])
-            target = _targets(hidden, edges) @ block_diagonal(self.att_dst[0])
+            # Of the targets alone, a product of their own with so few columns would take longer.
+            ends = hidden @ torch.cat([block_diagonal(self.att_src[0]), block_diagonal(self.att_dst[0])], dim=1)
+            source, target = ends[..., : self.heads], _targets(ends[..., self.heads :], edges)
             edge = None
             if edge_attr is not None and self.lin_edge is not None and self.att_edge is not None:
                 # Both maps at once: an edge never has a row of channels.

@@ -166,15 +166,15 @@ def test_no_tensor_has_edges_times_channels() -> None:
     heads, channels, edges = 4, 8, random_edges(True, 200, 9000)
     entries, order = edges.num_entries, edges.copies(1)
     x, out = torch.randn(heads, 202, channels), torch.randn(heads, 202, channels)
-    parts = torch.randn(heads, 202), torch.randn(heads, 202), None, None, 1.0, 0.2, 1
+    parts = torch.randn(heads, 202), torch.randn(heads, 202), None, None, 1.0, 0.2, 1, None
     with Largest() as seen:
         attention_module._attend_op(x, *parts, *order[:3])
-        attention_module._attend_backward_op(out, out, parts[0], x, *parts, *order)
+        attention_module._attend_backward_op(out, out, parts[0], x, *parts, *order[:6])
     assert 0 < seen.numel <= max(entries, x.numel())  # less even than one number per edge and head
     with Largest() as seen:
         rows, att = torch.randn(1, 202, heads * channels), torch.randn(heads, channels)
         scores = pair_scores_module._pair_scores_op(rows, rows, att, None, None, 0.2, *order[:3])
-        pair_scores_module._pair_scores_backward_op(scores, False, rows, rows, att, None, None, 0.2, *order)
+        pair_scores_module._pair_scores_backward_op(scores, False, rows, rows, att, None, None, 0.2, *order[:6])
     assert seen.numel <= max(entries * heads, pair_scores_module._CHUNK_NUMBERS)
 
 
@@ -213,16 +213,22 @@ def test_entries_are_sorted_by_target_then_source() -> None:
     assert torch.equal(edges.row[order], col)
 
 
-def test_copies_are_block_diagonal() -> None:
+def test_copies_are_components_whose_rows_take_turns() -> None:
     edges = random_edges()
     order = edges.copies(3)
     matrix = torch.zeros(33, 33)
     matrix[order.row.long(), order.col.long()] = 1
     one = torch.zeros(11, 11)
     one[edges.row.long(), edges.col.long()] = 1
-    assert torch.equal(matrix, torch.block_diag(one, one, one))
+    assert torch.equal(matrix, torch.kron(one, torch.eye(3)))
+    assert torch.equal(order.row, torch.repeat_interleave(torch.arange(33), order.crow.diff()))
     assert torch.equal(order.row[order.order], order.t_col)
+    assert torch.equal(order.col[order.order], torch.repeat_interleave(torch.arange(33), order.t_crow.diff()))
     assert torch.equal(order.t_crow.diff().long(), matrix.sum(0).long() + _repeats(order.col, order.row, 33))
+    copy, entry = order.place // edges.num_entries, order.place % edges.num_entries
+    assert torch.equal(order.row, edges.row[entry] * 3 + copy)
+    assert torch.equal(order.col, edges.col[entry] * 3 + copy)
+    assert torch.equal(order.place.sort().values, torch.arange(3 * edges.num_entries))
 
 
 def _repeats(col: Tensor, row: Tensor, size: int) -> Tensor:
