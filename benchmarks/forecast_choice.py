@@ -1,8 +1,8 @@
 """How the recipes of `gnnkit forecast` are chosen: validation losses of the model on the graph, no test target read.
 
 Every line of a data set's grid changes one thing about its recipe (the first changes nothing). The lowest mean
-validation loss over the seeds is the choice, which then serves all rows; it goes into
-`gnnkit.jobs.forecast_job.RECIPES` before benchmarks/forecasts.py is run.
+validation loss over the seeds is the choice, or a cheaper line that is no farther from it than seeds are from each
+other. It then serves all rows: it goes into `gnnkit.jobs.forecast_job.RECIPES` before benchmarks/forecasts.py is run.
 
     nice -n 10 python benchmarks/forecast_choice.py chickenpox --runs 3 --out benchmarks/results/forecasts
     nice -n 10 python benchmarks/forecast_choice.py metr-la --runs 2 --out benchmarks/results/forecasts

@@ -234,21 +234,63 @@ def graph_lstm() -> Iterator[str]:
     yield "## Recurrent layers on graphs\n"
     yield (
         "CPU time of the peers' form (one convolution per gate, in the better of two batchings) over ours, forward and "
-        f"backward, one thread, {found['repeats']} rounds, load {found['machine']['load']:.1f} before: "
-        "`python benchmarks/graph_lstm.py`\n"
+        f"backward, one thread, {found['repeats']} rounds in turn; to a matrix: where the peer's layer takes torch's "
+        'sparse matrix instead of an edge list. "As it is" is the peer\'s very model, '
+        '`reset="before"` for a GRU: `python benchmarks/graph_lstm.py`\n'
     )
+
+    def ratio(each: dict[str, Any], name: str) -> str:
+        low, high = each.get(f"{name}_95", (0, 0))
+        return f"{each[name]:.1f} [{low:.1f}, {high:.1f}]" if name in each else ""
+
     rows = [
         [
             title,
             version.removeprefix("gnnkit").lstrip(", ") or "as it is",
             f"{each['cpu_ms']:.0f} ms",
-            f"{each['ratio']:.1f}",
+            ratio(each, "ratio"),
+            ratio(each, "ratio_to_matrix"),
         ]
-        for title, versions in found["tables"].items()
+        for title, versions in sorted(found["tables"].items(), reverse=True)
         for version, each in versions.items()
         if "ratio" in each
     ]
-    yield table(["", "ours", "CPU time", "ratio"], rows)
+    yield table(["", "ours", "CPU time", "ratio", "to a matrix"], rows)
+
+
+def forecasts() -> Iterator[str]:
+    """Forecasts by the protocol."""
+    found = [each for name in ("diffusion", "chickenpox", "metr-la") if (each := read(f"forecasts/{name}.json"))]
+    if found:
+        yield "## Forecasts\n"
+        yield (
+            "Mean error over seeds on the test part, by steps ahead, with the 95 % interval of the mean; "
+            "`python benchmarks/forecasts.py` runs them all.\n"
+        )
+    for each in found:
+        error, horizon = each["error"], each["horizon"]
+        steps = [3, 6, 12] if horizon == 12 else list(range(1, horizon + 1))
+        unit = f" ({each['unit']})" if error == "mae" and each["unit"] else ""
+        yield f"**{each['title']}**, {error}{unit}, {each['runs']} seeds: `{each['command']}`\n"
+        rows = []
+        for name, row in each["rows"].items():
+            intervals = row.get(f"{error}_by_horizon_95")
+            cells = []
+            for step in steps:
+                low_high = f" [{intervals[step - 1][0]:.3f}, {intervals[step - 1][1]:.3f}]" if intervals else ""
+                cells.append(f"{row[f'{error}_by_horizon'][step - 1]:.3f}{low_high}")
+            rows.append([name, *cells])
+        if each["best_mse"] is not None:
+            rows.append(["best possible", *(f"{each['best_mse'][step - 1]:.3f}" for step in steps)])
+        yield table(["", *(f"{step} ahead" for step in steps)], rows)
+        gaps = (
+            f"{words} {gap['mean']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
+            for words, gap in (
+                ("Graph minus no graph", each["graph_minus_no_graph"]),
+                ("minus a rewired graph", each["graph_minus_rewired"]),
+            )
+        )
+        yield ", ".join(gaps) + " (bootstrap over blocks of time and seeds).\n"
 
 
 def flow() -> Iterator[str]:
@@ -275,7 +317,7 @@ def flow() -> Iterator[str]:
 
 
 SECTIONS: tuple[Callable[[], Iterator[str]], ...] = (
-    training, accuracy, attention, large, hops, recurrent, graph_lstm, flow,
+    training, accuracy, attention, large, hops, recurrent, graph_lstm, forecasts, flow,
 )  # fmt: skip
 
 

@@ -161,6 +161,8 @@ def summarize(job: ForecastJob, windows: Windows, forecasts: dict[str, list[Tens
             rows[row][name] = sum(totals) / len(totals)
             finite = len(totals) > 1 and all(map(math.isfinite, totals))
             rows[row][f"{name}_std"] = spread(totals).std if finite else 0.0
+            if finite:  # of the mean over seeds, step by step; a counted row has no seeds
+                rows[row][f"{name}_by_horizon_95"] = [_interval(each) for each in by_run.T.tolist()]
     best = (
         data.best_mse[: windows.horizon]
         if data.best_mse is not None and windows.horizon <= len(data.best_mse)
@@ -183,6 +185,11 @@ def summarize(job: ForecastJob, windows: Windows, forecasts: dict[str, list[Tens
         "versions": versions(),
     }
     return content
+
+
+def _interval(values: list[float]) -> list[float]:
+    interval = spread(values).interval
+    return [interval.low, interval.high]
 
 
 def difference(windows: Windows, first: list[Tensor], second: list[Tensor]) -> dict[str, Any]:

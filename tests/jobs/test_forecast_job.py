@@ -43,6 +43,10 @@ def test_a_job_prints_every_row_and_draws(table, tmp_path):
         assert row["mae"] == pytest.approx(sum(row["mae_by_horizon"]) / 2)
     gap = summary.content["graph_minus_no_graph"]
     rows = summary.content["rows"]
+    for name in TRAINED_ROWS:
+        for mean, (low, high) in zip(rows[name]["mae_by_horizon"], rows[name]["mae_by_horizon_95"], strict=True):
+            assert low < mean < high
+    assert not any("mae_by_horizon_95" in rows[name] for name in COUNTED_ROWS)  # no seeds, no spread
     # Targets are equally many at both steps, so the overall gap is that of the rows.
     assert gap["mean"] == pytest.approx(rows["graph"]["mae"] - rows["no graph"]["mae"])
     assert gap["low"] <= gap["mean"] <= gap["high"]
