@@ -31,6 +31,7 @@ _MODULES = (
     "gnnkit.jobs.verdict",
     "gnnkit.plots",
 )
+_TICK = 0.2
 _LIMIT = 300  # seconds that any command of a campaign may take; they are made to take one or two
 
 
@@ -115,6 +116,13 @@ class Running:
         """Whether it has not ended yet."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
+    def _stopped(self) -> bool:
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state in "Tt"
+
     def sleep(self, seconds: float) -> bool:
         """Wait that long, or until it ends; whether it still runs."""
         end = time.monotonic() + seconds
@@ -126,8 +134,11 @@ class Running:
         return False
 
     def wait(self, limit: float = _LIMIT) -> Ended:
-        """How it ended; one that hangs is killed, its code -9."""
-        if self.sleep(limit):
+        """How it ended; one that hangs is killed, its code -9. Time during which somebody stopped it does not count."""
+        left = limit
+        while left > 0 and self.sleep(_TICK):  # of a stop of this process, too, only a tick counts
+            left -= 0.0 if self._stopped() else _TICK
+        if left <= 0:
             self.kill()
         _, status = os.waitpid(self.pid, 0)
         self.kill()  # workers that would outlive it must not disturb what comes next

@@ -16,6 +16,7 @@ from gnnkit.cli.evaluate import evaluate
 from gnnkit.cli.export import export
 from gnnkit.cli.flow import flow
 from gnnkit.cli.forecast import forecast
+from gnnkit.cli.group import HarmlessGroup
 from gnnkit.cli.hops import hops
 from gnnkit.cli.info import info
 from gnnkit.cli.neighborhood_function import neighborhood_function
@@ -30,6 +31,7 @@ from gnnkit.cli.verdict import verdict
 
 app = typer.Typer(
     name="gnnkit",
+    cls=HarmlessGroup,
     help="Graph neural networks, and how far information travels in them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # errors are one line, unless --debug asks for Python's own traceback

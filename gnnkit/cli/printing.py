@@ -9,7 +9,7 @@ import typer
 
 from gnnkit.distributed.launch import process_number
 from gnnkit.storage.json_files import strict
-from gnnkit.storage.text import printable
+from gnnkit.storage.text import printable, printable_text
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 _verbosity: Verbosity = "normal"
@@ -27,8 +27,8 @@ def verbosity() -> Verbosity:
 
 
 def show(text: str) -> None:
-    """Print a result."""
-    typer.echo(text)
+    """Print a result; what a terminal could obey is shown as escapes, whatever name it came with."""
+    typer.echo(printable_text(text))
 
 
 def show_json(document: Any) -> None:
@@ -40,7 +40,7 @@ def show_rows(rows: list[tuple[str, str]]) -> None:
     """Print what each row names beside its value."""
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
-        typer.echo(f"{label:<{width}}  {value}")
+        show(f"{label:<{width}}  {value}")
 
 
 def note(message: object) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from types import TracebackType
 
 from gnnkit.cli.signals import listen
 
@@ -9,6 +10,7 @@ from gnnkit.cli.signals import listen
 def main() -> None:
     """Run the program; the entry point of the package."""
     listen()
+    sys.excepthook = _tell
     try:
         from gnnkit.cli.main import app
 
@@ -16,3 +18,12 @@ def main() -> None:
     except MemoryError:  # before a command, which words its own errors, has begun
         os.write(2, b"gnnkit: out of memory while starting\n")
         sys.exit(1)
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback, as ``--debug`` asks for, whose messages quote nothing that a terminal could obey."""
+    import traceback
+
+    from gnnkit.storage.text import printable_text
+
+    sys.stderr.write(printable_text("".join(traceback.format_exception(kind, error, trace))))

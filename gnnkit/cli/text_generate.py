@@ -9,7 +9,7 @@ import typer
 from gnnkit.cli.command import BadUsageError, JsonOption, command
 from gnnkit.cli.given import refuse
 from gnnkit.cli.printing import detail, show, show_json
-from gnnkit.storage.text import printable
+from gnnkit.storage.text import printable_text
 
 if TYPE_CHECKING:
     from gnnkit.jobs.text_trained import TrainedText
@@ -94,29 +94,19 @@ def generate(
         else:
             for number, each in enumerate(trained.generate(prompt, config), start=1):
                 show(f"--- {number}: score {each.score:.3f}")
-                show(harmless(each.prompt + each.text))
+                show(each.prompt + each.text)
     except UnknownCharacterError as error:
         raise BadUsageError(_as_options(str(error))) from error
-
-
-def harmless(text: str) -> str:
-    r"""Text for a terminal: line breaks and tabs as they are, everything else it could obey as escapes.
-
-    Example:
-        >>> harmless("one\n\x1b[2Jtwo")
-        'one\n\\x1b[2Jtwo'
-    """
-    return "".join(char if char in "\n\t" else printable(char) for char in text)
 
 
 def _show_stream(trained: "TrainedText", prompt: str, config: "GenerationConfig") -> None:
     characters = trained.stream(prompt, config)
     # As the model read it: what was skipped or replaced shows.
     read = trained.vocabulary.decode(trained.vocabulary.encode(prompt, unknown=config.unknown))
-    sys.stdout.write(harmless(read))
+    sys.stdout.write(printable_text(read))
     total = 0.0
     for char, log_probability in characters:
-        sys.stdout.write(harmless(char))
+        sys.stdout.write(printable_text(char))
         sys.stdout.flush()
         total += log_probability
     sys.stdout.write("\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullLocator
 
 from gnnkit.storage.atomic import atomic_write
+from gnnkit.storage.text import printable_text
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
@@ -104,9 +107,25 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
     # The salt of an SVG's element ids, drawn at random otherwise, can be set in no other way.
-    with mpl.rc_context({"svg.hashsalt": "gnnkit"}):
+    _spell_out_controls(figure)
+    with mpl.rc_context({"svg.hashsalt": "gnnkit"}), warnings.catch_warnings():
+        # Of a name in letters that the font has not: they are drawn as boxes, and that is all there is to say.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure.savefig(buffer, format=kind, metadata=metadata)
     atomic_write(path, buffer.getvalue())
+
+
+def _spell_out_controls(figure: Figure) -> None:
+    """Names from files stand in pictures, too, and no letter of a font draws a control character."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if (harmless := printable_text(text.get_text())) != text.get_text():
+            text.set_text(harmless)
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):  # whose labels are made when they are drawn
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                formatter.seq = [printable_text(each) for each in formatter.seq]
 
 
 def shorten(text: str, limit: int = 28) -> str:

@@ -24,6 +24,16 @@ def printable(text: object) -> str:
     )
 
 
+def printable_text(text: object) -> str:
+    r"""Text of several lines for a terminal: line breaks and tabs as they are, the rest as :func:`printable` has it.
+
+    Example:
+        >>> printable_text("one\n\x1b[2Jtwo")
+        'one\n\\x1b[2Jtwo'
+    """
+    return "".join(char if char in "\n\t" else printable(char) for char in str(text))
+
+
 def shown(value: object, limit: int = 100) -> str:
     """``value`` as a message quotes it: its `repr`, cut short, whatever it is.
 
