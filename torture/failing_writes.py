@@ -52,6 +52,8 @@ _WRITTEN = f"text train text.txt {_TEXT} --steps 4 --threads 1 --out {RUN}"
 COMMANDS = (
     Command(_NODES, "train"),
     Command(f"train karate --epochs 2 --runs 2 --out {RUN}", "train"),
+    Command(f"train karate --batch-size 8 --fanout 5,5 --epochs 3 --threads 1 --out {RUN}", "train"),
+    Command(f"trees train trees.txt --embedding 4 --hidden 4 --epochs 2 --out {RUN}", "trees train"),
     Command(_READ, "sequence train"),
     Command(f"sequence sweep palindrome --lengths 2,3 {_SWEEP} --out {RUN}", "sequence sweep"),
     Command(_WRITTEN, "text train"),
@@ -81,12 +83,11 @@ SILENT = (
 ELSEWHERE = {
     "text row": "trains as `text train` does and writes as `sequence row` does",
     "reproduce": "runs the rows of `sequence row` and `text row`",
-    "trees train": "trains and writes as `train --runs` does; its treebank is not at hand everywhere",
     "trees download": "tests/data",
     "data download": "tests/data/test_download.py, against a server of its own",
     "export": "writes its one file as `predict` does; needs the extra `onnx`",
 }
-_QUICK = (0, 11, 17)
+_QUICK = (0, 13, 19)
 
 
 def campaign(work: Path, *, seed: int, quick: bool = False) -> dict[str, Any]:

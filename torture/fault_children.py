@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -27,7 +28,9 @@ _MODULES = (
     "gnnkit.jobs.text_report",
     "gnnkit.jobs.text_train",
     "gnnkit.jobs.train_forecasts",
+    "gnnkit.jobs.train_distributed",
     "gnnkit.jobs.train_nodes",
+    "gnnkit.jobs.train_trees",
     "gnnkit.jobs.verdict",
     "gnnkit.plots",
 )
@@ -84,9 +87,11 @@ class Running:
                 os.dup2(file.fileno(), number)
             sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-            sys.argv = ["gnnkit", *arguments]
             if not fork:
                 os.execv(sys.executable, [sys.executable, "-m", "gnnkit", *arguments])
+            if arguments[0] == "torchrun":
+                arguments = _as_one_of_several(arguments)
+            sys.argv = ["gnnkit", *arguments]
             _stand_in_for_main()
             from gnnkit.cli.start import main
 
@@ -148,6 +153,19 @@ class Running:
             texts.append(file.read().decode(errors="replace"))
             file.close()
         return Ended(os.waitstatus_to_exitcode(status), *texts, time.monotonic() - self._begun)
+
+
+def _as_one_of_several(arguments: Sequence[str]) -> Sequence[str]:
+    """Do as torchrun does, without its start-up: a process for each, told of the others; the command that is left."""
+    size = int(arguments[2])  # torchrun --nproc-per-node N -m gnnkit ...
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rank = next((rank for rank in range(1, size) if os.fork() == 0), 0)
+    where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    os.environ.update({name: str(value) for name, value in where.items()} | {"MASTER_PORT": str(port)})
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    return arguments[5:]
 
 
 def run(

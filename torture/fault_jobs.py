@@ -22,6 +22,9 @@ _LENGTHS = f"sequence sweep palindrome --lengths 3,4 --runs 2 --steps 120 {_SWEE
 _TEXT = "--cell gru --hidden 16 --layers 2 --batch-size 8 --seq-length 12 --sample-length 20 --threads 1"
 _TEXT = f"{_TEXT} --eval-every 30 --sample-every 40"
 _RANDOM = f"text train text.txt {_TEXT} --steps 150 --batches random --dropout .3"
+_BATCHES = "train karate --batch-size 8 --fanout 5,5 --eval-every 2 --threads 1"
+_TREES = "trees train trees.txt --embedding 6 --hidden 6 --batch-size 8"
+_TORCHRUN = "torchrun --nproc-per-node 2 -m gnnkit"
 _FORECAST = "forecast --values values.csv --edges edges.txt --length 4 --horizon 2 --hidden 6 --hops 1"
 
 
@@ -40,6 +43,11 @@ class Job:
     command: str
     resume: str
     jobs: int | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes train one model."""
+        return self.command.startswith("torchrun ")
 
     def start(self) -> list[str]:
         """The words that begin it."""
@@ -67,6 +75,9 @@ JOBS = {
         Job("forecasts, two at once", f"{_FORECAST} --epochs 8", "forecast", 2),
         Job("many runs", "train karate --runs 4 --epochs 80", "train", 1),
         Job("many runs, two at once", "train karate --runs 4 --epochs 150", "train", 2),
+        Job("nodes, mini-batches", f"{_BATCHES} --epochs 80", "train"),
+        Job("nodes, a partition each", f"{_TORCHRUN} train karate --epochs 60 --threads 1", f"{_TORCHRUN} train"),
+        Job("trees", f"{_TREES} --epochs 25", "trees train"),
         Job("sweep, two at once", _LENGTHS, "sequence sweep", 2),
     )
 }
@@ -83,6 +94,8 @@ def write_inputs(folder: Path) -> None:
     rows = [f"{node}," + _cells(row) for node, row in enumerate(features)]
     (folder / "features.csv").write_text("\n".join(["node,a,b,c,d", *rows, ""]))
     (folder / "labels.csv").write_text("node,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(12)))
+    trees = [f"({i % 2} ({i % 3 % 2} {words[i % 13]}) ({(i + 1) % 2} {words[i * 7 % 13]}))" for i in range(60)]
+    (folder / "trees.txt").write_text("\n".join([*trees, ""]))
     waves = torch.sin(torch.arange(160)[:, None] / 6 + torch.arange(12) / 2)
     values = (waves + 0.1 * torch.randn(160, 12, generator=generator)).tolist()
     (folder / "values.csv").write_text("\n".join([",".join(map(str, range(12))), *map(_cells, values), ""]))
