@@ -33,7 +33,8 @@ torture: $(READY)  ## Kill, fill, starve, interrupt and repeat every job; read 1
 	@mkdir -p benchmarks/results/torture
 	@OMP_NUM_THREADS=1 $(BIN)/python torture/faults.py --out benchmarks/results/torture & faults=$$!; \
 	OMP_NUM_THREADS=1 $(BIN)/python torture/hostile.py --out benchmarks/results/torture/hostile.json; hostile=$$?; \
-	wait $$faults; faults=$$?; $(BIN)/python torture/figures.py; exit $$((faults + hostile))
+	OMP_NUM_THREADS=1 $(BIN)/python torture/laws.py --out benchmarks/results/torture/laws.json; laws=$$?; \
+	wait $$faults; faults=$$?; $(BIN)/python torture/figures.py; exit $$((faults + hostile + laws))
 
 lint: $(READY)  ## Check style and the direction of imports
 	@$(BIN)/ruff check .

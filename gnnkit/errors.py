@@ -8,8 +8,10 @@ import errno
 import re
 
 # oneDNN says of a workspace it cannot have no more than that it could not create or execute a primitive.
+# What torch, oneDNN, the loader of libraries, and torch's writer of archives (checkpoints are made in memory) say.
 _NO_MEMORY = re.compile(
-    r"can't allocate memory|cannot allocate memory|out of memory|bad_alloc|could not (create|execute) a primitive",
+    r"can't allocate memory|cannot allocate memory|out of memory|bad_alloc|could not (create|execute) a primitive"
+    r"|failed to map segment|unexpected pos \d+ vs \d+",
     re.IGNORECASE,
 )
 

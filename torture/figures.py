@@ -45,6 +45,11 @@ def _repeats(report: dict[str, Any]) -> tuple[str, str]:
     return f"{report['repeats']} times {report['jobs']} jobs", f"{report['differing']} differing"
 
 
+def _laws(report: dict[str, Any]) -> tuple[str, str]:
+    did = f"{report['laws']} laws, {report['examples']} examples, of each {report['fewest_examples']} or more"
+    return did, report["outcome"].strip("= ")
+
+
 def _lost(report: dict[str, Any]) -> str:
     return f"{sum('lost checkpoint' in find for find in report['finds'])} lost checkpoints"
 
@@ -56,6 +61,7 @@ _ROWS: dict[str, tuple[str, Callable[[dict[str, Any]], tuple[str, str]]]] = {
     "interruptions": ("ctrl-C and SIGTERM at random moments", _interruptions),
     "divergence": ("NaN, infinity, huge rates", _divergence),
     "repeats": ("the same seed again", _repeats),
+    "laws": ("laws of the design", _laws),
 }
 
 

@@ -36,6 +36,9 @@ class Command:
 
 
 _TRAIN = f"train karate --epochs 20 --threads 1 --out {RUN}"
+_SEQUENCE = f"sequence train palindrome --length 3 --hidden 4 --steps 4 --eval-every 2 --threads 1 --out {RUN}"
+_TEXT = f"text train text.txt --cell gru --hidden 4 --layers 1 --seq-length 5 --steps 4 --threads 1 --out {RUN}"
+_TREES = f"trees train trees.txt --embedding 4 --hidden 4 --epochs 2 --out {RUN}"
 COMMANDS = (
     # What torchrun itself says and does of signals is tried with it, in tests/distributed.
     *(Command(" ".join(job.start()), " ".join(job.go_on())) for job in JOBS.values() if not job.is_shared),
@@ -51,9 +54,29 @@ COMMANDS = (
     Command("hops edges.txt --out h.csv --plot p.png"),
     Command("adjacency edges.txt --out a.csv --plot p.png"),
     Command("info edges.txt"),
+    Command("neighborhood-function edges.txt --out n.csv"),
+    Command("convert edges.txt --out graph"),
+    Command(f"export {RUN} --out m.pt2", prepare=(_TRAIN,)),
+    Command(f"sequence gates {RUN} --plot p.png", prepare=(_SEQUENCE,)),
+    Command(f"sequence gradients {RUN} --samples 16", prepare=(_SEQUENCE,)),
+    Command("sequence temporal-gate --plot p.png"),
+    Command("sequence params"),
+    Command(f"text generate {RUN} --prompt th --length 400", prepare=(_TEXT,)),
+    Command(f"text score {RUN} text.txt", prepare=(_TEXT,)),
+    Command(f"text chart {RUN} --characters 60", prepare=(_TEXT,)),
+    Command(f"trees evaluate {RUN}", prepare=(_TREES,)),
+    Command(f"trees predict {RUN} trees.txt", prepare=(_TREES,)),
     Command("data list"),
+    Command("data verify karate"),
 )
-_QUICK = (0, 13)
+# Commands that are others in other words, or wait for an address.
+ELSEWHERE = {
+    "reproduce": "runs the rows of `sequence row` and `text row`",
+    "text row": "trains as `text train` does, and goes on as `sequence row` does",
+    "data download": "tests/data/test_download.py: a transfer that breaks is continued",
+    "trees download": "downloads as `data download` does",
+}
+_QUICK = (0, 15)
 
 
 def campaign(work: Path, *, signals: int, seed: int, quick: bool = False) -> dict[str, Any]:

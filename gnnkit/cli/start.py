@@ -15,7 +15,9 @@ def main() -> None:
         from gnnkit.cli.main import app
 
         app(prog_name="gnnkit")
-    except MemoryError:  # before a command, which words its own errors, has begun
+    except (MemoryError, ImportError) as error:  # before a command, which words its own errors, has begun
+        if isinstance(error, ImportError) and "failed to map segment" not in str(error):
+            raise
         os.write(2, b"gnnkit: out of memory while starting\n")
         sys.exit(1)
 

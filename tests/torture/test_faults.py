@@ -41,10 +41,10 @@ def test_failed_writes_and_signals_leave_whole_files_and_say_how_to_go_on(tmp_pa
     assert memory["stopped"] > 0
 
 
-def test_every_command_that_writes_is_in_the_campaign(monkeypatch):
-    """A new command must be tried too, or it must be said where its writing is tried."""
+@pytest.fixture
+def program(monkeypatch):
+    """The names of all commands."""
     monkeypatch.syspath_prepend(str(CAMPAIGN.parent))
-    import failing_writes
     import typer
 
     from gnnkit.cli.main import app
@@ -55,7 +55,22 @@ def test_every_command_that_writes_is_in_the_campaign(monkeypatch):
         if not hasattr(command, "commands"):
             yield " ".join(path)
 
+    return set(names(typer.main.get_command(app)))
+
+
+def test_every_command_that_writes_is_in_the_campaign(program):
+    """A new command must be tried too, or it must be said where its writing is tried."""
+    import failing_writes
+
     known = {*failing_writes.SILENT, *failing_writes.ELSEWHERE}
     tried = [each.words for each in failing_writes.COMMANDS]
-    program = set(names(typer.main.get_command(app)))
     assert {name for name in program - known if not any(words.startswith(f"{name} ") for words in tried)} == set()
+
+
+def test_every_command_is_interrupted(program):
+    import interruptions
+
+    tried = [f"{each.words} " for each in interruptions.COMMANDS]
+    assert {name for name in program if not any(words.startswith(f"{name} ") for words in tried)} == set(
+        interruptions.ELSEWHERE
+    )
