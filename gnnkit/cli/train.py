@@ -1,10 +1,11 @@
-"""``gnnkit train``: a node classifier, from a data set's name or files to a run folder."""
+"""``gnnkit train``: a node classifier or a link predictor, from a data set's name or files to a run folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gnnkit.cli import train_links
 from gnnkit.cli.command import BadUsageError, JsonOption, command
 from gnnkit.cli.device import checked_device
 from gnnkit.cli.given import refuse
@@ -34,6 +35,10 @@ def train(
             metavar="[DATASET]", help="A data set's name, or a graph file; karate if omitted.", show_default=False
         ),
     ] = None,
+    task: Annotated[
+        Literal["nodes", "links"],
+        typer.Option(help="nodes: their classes; links: which pairs of nodes are joined.", rich_help_panel=_DATA),
+    ] = "nodes",
     edges: Annotated[Path | None, _option("A graph file, instead of DATASET.", _DATA, metavar="FILE")] = None,
     features: Annotated[Path | None, _option("Table of the nodes' features.", _DATA, metavar="FILE")] = None,
     labels: Annotated[Path | None, _option("Table of the nodes' classes.", _DATA, metavar="FILE")] = None,
@@ -65,11 +70,14 @@ def train(
         float | None, _option("Share of the first layer in every later one (gcnii).", _MODEL, min=0, max=1)
     ] = None,
     theta: Annotated[float | None, _option("Strength of the layers' own weights (gcnii).", _MODEL, min=0)] = None,
-    epochs: Annotated[int | None, _option("Passes over the labelled nodes.", _TRAINING, min=1)] = None,
+    embedding: Annotated[
+        int | None, _option("Numbers that stand for a node (links); 16 if omitted.", _MODEL, min=1)
+    ] = None,
+    epochs: Annotated[int | None, _option("Passes over the labelled nodes, or the links.", _TRAINING, min=1)] = None,
     lr: Annotated[float | None, _option("Learning rate.", _TRAINING)] = None,
     weight_decay: Annotated[float | None, _option("L2 penalty.", _TRAINING)] = None,
     patience: Annotated[
-        int | None, _option("Stop after so many evaluations without a lower validation loss.", _TRAINING, min=1)
+        int | None, _option("Stop after so many evaluations without a better one.", _TRAINING, min=1)
     ] = None,
     eval_every: Annotated[int | None, _option("Epochs between evaluations.", _TRAINING, min=1)] = None,
     prune: Annotated[
@@ -104,7 +112,10 @@ def train(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Train a node classifier; report test accuracy at the epoch of lowest validation loss."""
+    """Train a node classifier; report test accuracy at the epoch of lowest validation loss.
+
+    With --task links, learn which links were held out; report the area under the ROC curve.
+    """
     from gnnkit.jobs.node_report import pictures_of, rows
 
     progress: Literal["auto", "quiet"] = "quiet" if verbosity() == "quiet" else "auto"
@@ -112,13 +123,19 @@ def train(
         given = _settings_given(context)
         if given:
             raise BadUsageError(f"--resume continues with the run's own settings; leave out {', '.join(given)}")
+        if _holds_links(resume):
+            from gnnkit.jobs.train_links import resume_link_job
+
+            train_links.report(resume_link_job(resume, jobs=jobs, progress=progress, warn=note), json)
+            return
         summary = _resume(resume, jobs, progress)
     else:
         if runs == 1:
             refuse(context, ("jobs",), "is for several runs; add --runs, or leave it out")
         if batch_size is not None:
             refuse(context, ("prune",), "is for training on the whole graph; batches hold sampled neighbours alone")
-        source = _source(dataset, edges, features, labels, nodes, directed, data_root, split, split_seed)
+        links = task == "links"
+        source = _source(dataset, edges, features, labels, nodes, directed, data_root, split, split_seed, links)
         options = {
             "hidden_channels": hidden,
             "num_layers": layers,
@@ -132,6 +149,10 @@ def train(
             "alpha": alpha,
             "theta": theta,
         }
+        if links:
+            train_links.report(train_links.new_run(context, source, options), json)
+            return
+        refuse(context, ("embedding",), "is for --task links; leave it out")
         training = {
             "epochs": epochs,
             "lr": lr,
@@ -158,6 +179,13 @@ def train(
     show_rows([("run folder", printable(summary.folder)), ("pictures", printable(pictures))])
 
 
+def _holds_links(path: Path) -> bool:
+    from gnnkit.jobs.link_job import KIND
+    from gnnkit.runs import RunFolder
+
+    return path.is_dir() and RunFolder.open(path).kind == KIND
+
+
 def _is_folder(path: Path) -> bool:
     from gnnkit.graph.graph_folder import is_graph_folder
 
@@ -181,6 +209,7 @@ def _source(
     data_root: Path | None,
     split: Literal["public", "random", "stratified"] | None,
     split_seed: int | None,
+    links: bool,
 ) -> "DataSource":
     from gnnkit.data.registry import dataset_info
     from gnnkit.jobs import DataSource
@@ -190,13 +219,14 @@ def _source(
     if edges is None and dataset is not None and (Path(dataset).is_file() or _is_folder(Path(dataset))):
         edges = Path(dataset)
     if edges is not None:
-        if labels is None and not (_is_folder(edges) and (edges / "y.npy").is_file()):
+        if not links and labels is None and not (_is_folder(edges) and (edges / "y.npy").is_file()):
             raise BadUsageError(f"training on {edges} needs the nodes' classes: name a table with --labels")
         if data_root is not None:
             raise BadUsageError(f"--data-root says where data sets lie, and {edges} is here; leave it out")
         named = {"features": features, "labels": labels, "nodes": nodes}
         files = {name: None if path is None else str(path) for name, path in named.items()}
-        return DataSource("", None, str(edges), **files, directed=directed, split=split, split_seed=split_seed)
+        drawn = None if links else split_seed  # that of links is not the nodes'
+        return DataSource("", None, str(edges), **files, directed=directed, split=split, split_seed=drawn)
     for option, value in {"--features": features, "--labels": labels, "--nodes": nodes, "--directed": directed}.items():
         if value:
             raise BadUsageError(f"{option} is for a graph of your own: name its --edges too")
@@ -204,7 +234,8 @@ def _source(
         name = dataset_info(dataset or "karate").name
     except ValueError as error:
         raise BadUsageError(f"there is no file {dataset!r}, and {error}") from error
-    return DataSource(name, None if data_root is None else str(data_root), split=split, split_seed=split_seed)
+    root = None if data_root is None else str(data_root)
+    return DataSource(name, root, split=split, split_seed=None if links else split_seed)
 
 
 def _job(

@@ -5,6 +5,7 @@ from gnnkit.data.datasets import load_dataset
 from gnnkit.data.documents import Documents, document_graph, load_r8, read_documents
 from gnnkit.data.download import DownloadError, FileStatus, download_dataset, verify_dataset
 from gnnkit.data.graph_folder import read_folder
+from gnnkit.data.link_splits import LinkSplit, split_links
 from gnnkit.data.neighbor_loader import BlockBatch, BlockLoader, NeighborLoader
 from gnnkit.data.node_data import NodeData
 from gnnkit.data.registry import DATASETS, DatasetInfo, data_root, dataset_info
@@ -19,6 +20,7 @@ __all__ = [
     "Documents",
     "DownloadError",
     "FileStatus",
+    "LinkSplit",
     "NeighborLoader",
     "NodeData",
     "Split",
@@ -34,6 +36,7 @@ __all__ = [
     "read_folder",
     "read_node_data",
     "row_normalized",
+    "split_links",
     "stratified_split",
     "verify_dataset",
 ]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # What is compared, by kind of run: a name in the summary's ``per_run``, and what to call it.
 SCORES = {
     "nodes": ("test_accuracy", "test accuracy"),
+    "links": ("test_auc", "area under the ROC curve on test links"),
     "sequence": ("test_accuracy", "accuracy on held-out samples"),
 }
 MARGIN = 0.005  # half a point

@@ -27,6 +27,7 @@ _LOADERS = {
     "sequence": ("gnnkit.jobs.trained_sequence", "load_sequence"),
     "text": ("gnnkit.jobs.text_trained", "load_text"),
     "trees": ("gnnkit.jobs.trained_trees", "load_trees"),
+    "links": ("gnnkit.jobs.link_job", "load_links"),
 }
 
 
@@ -88,8 +89,8 @@ class TrainedNodes:
 
 
 def load(run: str | os.PathLike[str]) -> Any:
-    """What was trained in a run folder, ready for use: `TrainedNodes`, `TrainedSequence`, `TrainedText` or
-    `TrainedTrees`.
+    """What was trained in a run folder, ready for use: `TrainedNodes`, `TrainedLinks`, `TrainedSequence`, `TrainedText`
+    or `TrainedTrees`.
 
     Raises:
         RunError: If it is not a run folder of a known kind, or its training has not finished.

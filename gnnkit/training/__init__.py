@@ -1,10 +1,13 @@
 """One training loop per kind of job."""
 
+from gnnkit.training.link_prediction import LinkResult, LinkTraining, fit_link_predictor
 from gnnkit.training.nodes import NodeResult, Scores, TrainConfig, fit
 from gnnkit.training.optimization import Optimization
 from gnnkit.training.sequences import SequenceConfig, SequenceResult, fit_sequence
 
 __all__ = [
+    "LinkResult",
+    "LinkTraining",
     "NodeResult",
     "Optimization",
     "Scores",
@@ -12,5 +15,6 @@ __all__ = [
     "SequenceResult",
     "TrainConfig",
     "fit",
+    "fit_link_predictor",
     "fit_sequence",
 ]

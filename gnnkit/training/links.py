@@ -121,3 +121,21 @@ def area_under_roc(positive: Tensor, negative: Tensor) -> float:
     below = torch.searchsorted(ranked, scores, right=False)
     at_most = torch.searchsorted(ranked, scores, right=True)
     return int((below + at_most).sum()) / (2 * positive.numel() * negative.numel())
+
+
+def average_precision(positive: Tensor, negative: Tensor) -> float:
+    """The mean, over the positives, of the share of positives among all that score at least as high.
+
+    Raises:
+        ValueError: If there is none of either.
+
+    Example:
+        >>> average_precision(torch.tensor([0.9, 0.4]), torch.tensor([0.1, 0.5]))
+        0.8333333333333333
+    """
+    if positive.numel() == 0 or negative.numel() == 0:
+        raise ValueError(f"both kinds are needed, got {positive.numel()} positive and {negative.numel()} negative")
+    above, below = positive.double().sort().values, negative.double().sort().values
+    found = above.numel() - torch.searchsorted(above, above, right=False)
+    wrong = below.numel() - torch.searchsorted(below, above, right=False)
+    return float((found / (found + wrong)).mean())

@@ -26,6 +26,7 @@ from gnnkit.data import (
     read_documents,
     read_node_data,
     row_normalized,
+    split_links,
     stratified_split,
     verify_dataset,
 )
@@ -49,7 +50,7 @@ from gnnkit.graph import (
     summarize,
     write_graph,
 )
-from gnnkit.models import GAT, GCN, GCNII, Forecaster, IdentityMLP, SequenceGraph, TreeClassifier
+from gnnkit.models import GAT, GCN, GCNII, Forecaster, IdentityMLP, LinkPredictor, SequenceGraph, TreeClassifier
 from gnnkit.nn import (
     GATConv,
     GatedGraph,
@@ -62,7 +63,15 @@ from gnnkit.nn import (
     NeighborPlan,
     NodeSelection,
 )
-from gnnkit.training import Optimization, SequenceConfig, TrainConfig, fit, fit_sequence
+from gnnkit.training import (
+    LinkTraining,
+    Optimization,
+    SequenceConfig,
+    TrainConfig,
+    fit,
+    fit_link_predictor,
+    fit_sequence,
+)
 from gnnkit.transforms import AddHopDistance, AddHopEncoding
 from recurrent import LSTMCell, Sequences
 from recurrent.models import SequenceClassifier
@@ -76,6 +85,8 @@ def rand(*shape: int) -> torch.Tensor:
 EDGES = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]])
 GRAPH = Adjacency.from_edge_index(EDGES, num_nodes=5)
 RING = Adjacency.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 0]]), num_nodes=3)
+BOTH_WAYS = Adjacency.from_edge_index(torch.cat([EDGES, EDGES.flip(0)], dim=1), num_nodes=5)
+LINKS = split_links(BOTH_WAYS, val=0.2, test=0.4)
 TREE = torch.tensor([[0, 1, 2, 3], [2, 2, 4, 4]])
 X = rand(5, 3)
 STEPS = rand(4, 5, 3)
@@ -270,6 +281,14 @@ LAYERS = {
         of(lambda: NeighborLSTM(3, 2, arity=2)), {"x": X, "graph": TREE, "position": torch.tensor([0, 1, 0, 1])}
     ),
     "GCN()": (GCN, SIZES),
+    "LinkPredictor": (
+        lambda **given: LinkPredictor(GCN(3, 4, 2, 2))(**given), {"x": X, "graph": BOTH_WAYS, "pairs": EDGES}
+    ),
+    "split_links": (split_links, {"graph": BOTH_WAYS, "val": 0.2, "test": 0.4, "seed": 0}),
+    "LinkTraining": (LinkTraining, {"epochs": 2, "lr": 0.1, "weight_decay": 0.0, "patience": 2, "seed": 0}),
+    "fit_link_predictor": (
+        lambda x: fit_link_predictor(LinkPredictor(GCN(3, 4, 2, 2)), x, LINKS, LinkTraining(epochs=2)), {"x": X}
+    ),
     "GAT()": (GAT, {**SIZES, "heads": 2, "out_heads": 1}),
     "GCNII()": (GCNII, {**SIZES, "alpha": 0.1, "theta": 0.5}),
     "GCN": (of(lambda: GCN(3, 4, 2, 2)), {"x": X, "edge_index": GRAPH}),
