@@ -29,6 +29,7 @@ test: $(READY)  ## Run the tests
 quick: $(READY)  ## Run the tests that take no more than a few seconds each
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow'
 
+# Faults on one core, hostile files and laws on the other; docs/reliability.md has the minutes of each.
 torture: $(READY)  ## Kill, fill, starve, interrupt and repeat every job; read 100,000 hostile files; takes two hours
 	@mkdir -p benchmarks/results/torture
 	@OMP_NUM_THREADS=1 $(BIN)/python torture/faults.py --out benchmarks/results/torture & faults=$$!; \
