@@ -43,8 +43,15 @@ class LinkPredictor(nn.Module):
         self.encoder.reset_parameters()  # type: ignore[operator]
 
     def embed(self, x: Tensor | SparseMatrix, graph: Adjacency) -> Tensor:
-        """The embeddings of all nodes."""
-        return cast(Tensor, self.encoder(x, graph))
+        """The embeddings of all nodes.
+
+        Raises:
+            ValueError: If features are batched: links are scored between nodes of one graph.
+        """
+        z = cast(Tensor, self.encoder(x, graph))
+        if z.dim() != 2:
+            raise ValueError(f"links are scored between nodes of one graph: x must be (N, F), got {tuple(x.shape)}")
+        return z
 
     def score(self, z: Tensor, pairs: Tensor) -> Tensor:
         """The logits of pairs, from embeddings."""
@@ -57,6 +64,4 @@ class LinkPredictor(nn.Module):
             ValueError: If shapes do not fit, or an id is no node.
         """
         z = self.embed(x, graph)
-        if z.dim() != 2:
-            raise ValueError(f"links are scored between nodes of one graph: x must be (N, F), got {tuple(x.shape)}")
         return self.score(z, checked_edge_index(pairs, z.size(0)))

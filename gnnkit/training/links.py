@@ -138,4 +138,4 @@ def average_precision(positive: Tensor, negative: Tensor) -> float:
     above, below = positive.double().sort().values, negative.double().sort().values
     found = above.numel() - torch.searchsorted(above, above, right=False)
     wrong = below.numel() - torch.searchsorted(below, above, right=False)
-    return float((found / (found + wrong)).mean())
+    return float((found.double() / (found + wrong)).mean())

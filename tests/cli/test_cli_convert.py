@@ -41,7 +41,7 @@ def test_bad_usage(tmp_path):
     edges.write_text("1 2\n")
     assert "--out" in run("convert", edges, code=2).output
     assert "there is no file" in run("convert", tmp_path / "none.txt", "--out", tmp_path / "g", code=2).output
-    assert "leave out --out" in run("convert", edges, "--verify", "--out", tmp_path / "g", code=2).output
+    assert "leave it out" in run("convert", edges, "--verify", "--out", tmp_path / "g", code=2).output
     run("convert", edges, "--out", tmp_path / "g", "-q")
     assert "holds a graph already" in run("convert", edges, "--out", tmp_path / "g", "-q", code=2).output
     assert "is not" in run("convert", "--verify", tmp_path, code=1).output

@@ -183,7 +183,7 @@ def test_command_line(path, tmp_path):
         (["penn"], "'penn' is neither a file nor a treebank"),
         (["--dropout", "1"], "--dropout must be from 0 to below 1"),
         (["--lr", "-1"], "lr must be a positive number"),
-        (["--resume", "x", "--epochs", "3"], "leave out epochs"),
+        (["--resume", "x", "--epochs", "3"], "leave out --epochs"),
     ],
 )
 def test_bad_usage(arguments, message):
@@ -211,5 +211,5 @@ def test_settings_that_cannot_be():
         TreeJob(model=TreeOptions(min_count=0))
     with pytest.raises(ValueError, match=r"got 1\.0"):
         TreeClassifier(3, 2, dropout=1.0)
-    with pytest.raises(ValueError, match="num_classes must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"num_classes must be from 1 to .* got 0"):
         TreeClassifier(3, 0)
