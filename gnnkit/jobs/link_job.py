@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from gnnkit.errors import RunError
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.graph.validation import checked_edge_index
 from gnnkit.jobs.node_job import DataSource
-from gnnkit.jobs.saved_model import model_with, saved_best
+from gnnkit.jobs.saved_model import highest_of_seeds, model_with
 from gnnkit.models.link_predictor import LinkPredictor
 from gnnkit.models.registry import ModelOptions, build_model, recipe_of
 from gnnkit.runs import RunFolder
@@ -171,15 +170,8 @@ def load_links(run: str | os.PathLike[str], *, seed: int | None = None) -> Train
     """
     folder = RunFolder.open(run)
     job = job_in(folder)
-    if seed is not None and seed not in job.seeds:
-        raise ValueError(f"{folder.path} has runs of the seeds {', '.join(map(str, job.seeds))}, got {seed}")
-    paths = {each: folder.seed_path(each) for each in (job.seeds if seed is None else [seed])}
-    found = {each: saved_best(RunFolder.open(path), "val_auc") for each, path in paths.items() if path.exists()}
-    best = {each: saved for each, saved in found.items() if saved is not None}
-    if not best:
-        raise RunError(f"{folder.path} has no selected weights yet: continue it with --resume")
-    chosen = max(best, key=lambda each: (best[each][1] if math.isfinite(best[each][1]) else -math.inf, -each))
-    model = model_with(best[chosen][2], job.options.num_layers or 0, job.build, paths[chosen])
+    chosen, weights, path = highest_of_seeds(folder, job.seeds, "val_auc", seed)
+    model = model_with(weights, job.options.num_layers or 0, job.build, path)
     return TrainedLinks(model, job, chosen)
 
 

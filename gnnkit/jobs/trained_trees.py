@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 from gnnkit.data.trees import Trees, WordList
 from gnnkit.errors import FileFormatError, RunError
-from gnnkit.jobs.saved_model import model_with, saved_best
+from gnnkit.jobs.saved_model import highest_of_seeds, model_with
 from gnnkit.jobs.trained import Prediction
 from gnnkit.jobs.tree_job import TreeJob, TreeSizes
 from gnnkit.models.tree_classifier import TreeClassifier
@@ -68,16 +67,9 @@ def load_trees(run: str | os.PathLike[str], *, seed: int | None = None) -> Train
     """
     folder = RunFolder.open(run)
     job = job_in(folder)
-    if seed is not None and seed not in job.seeds:
-        raise ValueError(f"{folder.path} has runs of the seeds {', '.join(map(str, job.seeds))}, got {seed}")
-    paths = {each: folder.seed_path(each) for each in (job.seeds if seed is None else [seed])}
-    found = {each: saved_best(RunFolder.open(path), "dev_accuracy") for each, path in paths.items() if path.exists()}
-    best = {each: saved for each, saved in found.items() if saved is not None}
-    if not best:
-        raise RunError(f"{folder.path} has no selected weights yet: continue it with --resume")
-    chosen = max(best, key=lambda each: (best[each][1] if math.isfinite(best[each][1]) else -math.inf, -each))
+    chosen, weights, path = highest_of_seeds(folder, job.seeds, "dev_accuracy", seed)
     words, sizes = read_vocabulary(folder, job)
-    model = model_with(best[chosen][2], 1, lambda: job.build(sizes, chosen), paths[chosen])
+    model = model_with(weights, 1, lambda: job.build(sizes, chosen), path)
     return TrainedTrees(model, words, job, chosen)
 
 
