@@ -108,6 +108,7 @@ def campaign(work: Path, *, seed: int, quick: bool = False) -> dict[str, Any]:
             found = bench.failed(number, fault)
             finds += [f"{command.words}: {fault} at call {number}, {kind} {name}: {each}" for each in found]
         by_command[command.words] = {"calls": len(bench.calls), "failures": len(cases)}
+        print(f"  {command.words}: {len(bench.calls)} calls, failed {len(cases)} times", flush=True)
     failures = sum(each["failures"] for each in by_command.values())
     calls = sum(each["calls"] for each in by_command.values())
     damaged = sum("damaged" in find for find in finds)

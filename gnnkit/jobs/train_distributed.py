@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from gnnkit.data.node_data import NodeData
 from gnnkit.distributed.group import TorchGroup, agreed, join_group
 from gnnkit.distributed.launch import restarts
-from gnnkit.distributed.parts import LocalData, PartitionRecord, read_part, read_record, write_parts
+from gnnkit.distributed.parts import LocalData, read_part, read_record, write_parts
+from gnnkit.distributed.traffic import Traffic, gathered
 from gnnkit.errors import RunError
 from gnnkit.jobs import node_report
 from gnnkit.jobs.node_job import DataSizes, NodeJob
@@ -222,9 +221,9 @@ class _Job:
         group, job, parts = self.group, begun.job, begun.folder / PARTITION
         data = agreed(group, lambda: read_part(parts, group, group.device), group.device)
         details = read_json(parts / "data.json")
-        model, before = new_model(job), group.bytes_sent
-        result = fit_partitioned(model, data, group, config, folder=folder, progress=bar)
-        shared = _described(data.record, _shares(group, data, before, result))
+        model, traffic = new_model(job), Traffic(group, group.device)
+        result = fit_partitioned(model, data, group, config, folder=folder, progress=bar, traffic=traffic)
+        shared = _described(group, data) | {"bytes_sent_per_epoch": traffic.bytes_per_epoch}
         sampled = sample_hidden(model, data, group)
 
         def draw(folder: RunFolder) -> None:
@@ -238,15 +237,14 @@ class _Job:
     def _by_batches(self, begun: _Begun, config: TrainConfig, folder: RunFolder | None, bar: Progress) -> _Trained:
         group, job = self.group, begun.job
         data = agreed(group, lambda: _load(job), group.device)
-        model, before = new_model(job), group.bytes_sent
-        result = fit_shared(model, data, group, config, folder=folder, progress=bar)
-        sent = _columns(group, [(group.bytes_sent - before) // max(result.epochs, 1)])[0]
+        model, traffic = new_model(job), Traffic(group, group.device)
+        result = fit_shared(model, data, group, config, folder=folder, progress=bar, traffic=traffic)
 
         def draw(folder: RunFolder) -> None:
             node_report.draw(folder, job, data, model.cpu(), [result])
 
         splits = splits_of(job, data, [result.seed]) if group.rank == 0 else {}
-        return _Trained(result, data.name, splits, {"bytes_sent_per_epoch": sent}, draw)
+        return _Trained(result, data.name, splits, {"bytes_sent_per_epoch": traffic.bytes_per_epoch}, draw)
 
 
 class _Trained(NamedTuple):
@@ -301,23 +299,11 @@ def _discard(folder: RunFolder) -> None:
         folder.path.rmdir()
 
 
-def _shares(group: TorchGroup, data: LocalData, before: int, result: NodeResult) -> list[list[int]]:
-    """Nodes, entering edges, foreign nodes and bytes sent in an epoch, of every process."""
-    sent = (group.bytes_sent - before) // max(result.epochs, 1)
-    return _columns(group, [data.graph.num_nodes, data.graph.num_edges, data.halo.num_foreign, sent])
-
-
-def _columns(group: TorchGroup, mine: list[int]) -> list[list[int]]:
-    """This process's numbers beside those of the others, a list of each kind."""
-    table = torch.zeros(group.size, len(mine), dtype=torch.int64, device=group.device)
-    table[group.rank] = torch.tensor(mine)
-    group.sum_(table)
-    columns: list[list[int]] = table.t().tolist()
-    return columns
-
-
-def _described(record: PartitionRecord, shares: list[list[int]]) -> dict[str, Any]:
-    nodes, edges, foreign, sent = shares
+def _described(group: TorchGroup, data: LocalData) -> dict[str, Any]:
+    """How the graph was shared out: nodes, entering edges and foreign nodes of every process."""
+    graph, record = data.graph, data.record
+    mine = [graph.num_nodes, graph.num_edges, data.halo.num_foreign]
+    nodes, edges, foreign = gathered(group, mine, group.device)
     return {
         "order": record.method,
         "cut_edges": record.cut_edges,
@@ -325,5 +311,4 @@ def _described(record: PartitionRecord, shares: list[list[int]]) -> dict[str, An
         "nodes": nodes,
         "entering_edges": edges,
         "foreign_nodes": foreign,
-        "bytes_sent_per_epoch": sent,
     }

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from gnnkit.distributed.group import Group, sum_gradients
 from gnnkit.distributed.parts import LocalData
+from gnnkit.distributed.traffic import Traffic
 from gnnkit.nn.row_draws import RowDraws, drawing_by_row
 from gnnkit.runs import RunFolder, StopRequest
 from gnnkit.training.metrics import confusion_matrix
@@ -33,6 +34,7 @@ def fit_partitioned(
     *,
     folder: RunFolder | None = None,
     progress: ProgressSink | None = None,
+    traffic: Traffic | None = None,
 ) -> NodeResult:
     """Train ``model`` as `gnnkit.training.nodes.fit` does, each process on its own part of the graph.
 
@@ -47,6 +49,7 @@ def fit_partitioned(
         config: As for `fit`; all rows are computed, whatever ``prune`` says.
         folder: The run's, in the first process; None in the others.
         progress: Where progress goes, in the first process.
+        traffic: Counts what an epoch's update sends, if given.
 
     Raises:
         ValueError: If there are no training nodes in the whole graph.
@@ -59,9 +62,10 @@ def fit_partitioned(
         raise ValueError("train_mask selects no node, so there is nothing to learn from; set some True")
     config = replace(config, device=str(data.y.device))
     start(model, config)
-    passes = PartitionedGraph(data, group, config.seed)
+    traffic = traffic or Traffic(group, data.y.device)
+    passes = PartitionedGraph(data, group, config.seed, traffic)
     optimizer = adam(model, config)
-    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
+    session = Session(folder, COLUMNS, model, {"optimizer": optimizer, "traffic": traffic})
     share_checkpoint(session, group)
     train_epochs(model, passes, optimizer, session, config, progress=progress, asked=lambda _: passes.stopping)
     return result_of(model, lambda: passes.confusion(model), session, config)
@@ -84,13 +88,14 @@ class PartitionedGraph:
         data: This process's part.
         group: The processes.
         seed: Of dropout.
+        traffic: Counts what an epoch's update sends.
 
     Attributes:
         stopping: Whether a process was asked to stop by the end of the last epoch; the same in all.
     """
 
-    def __init__(self, data: LocalData, group: Group, seed: int) -> None:
-        self.data, self.group, self.seed, self.stopping = data, group, seed, False
+    def __init__(self, data: LocalData, group: Group, seed: int, traffic: Traffic) -> None:
+        self.data, self.group, self.seed, self.traffic, self.stopping = data, group, seed, traffic, False
 
     def _logits(self, model: nn.Module, rows: Tensor) -> Tensor:
         out: Tensor = model(self.data.x, self.data.graph)
@@ -110,12 +115,14 @@ class PartitionedGraph:
         optimizer.zero_grad()
         data, count = self.data, self.data.record.sizes[0]
         labels = data.y[data.train]
+        before = self.group.bytes_sent
         with drawing_by_row(RowDraws((self.seed, epoch), data.nodes)):
             logits = self._logits(model, data.train)
         # A process without training nodes adds 0, and takes part in every exchange all the same.
         loss = cross_entropy(logits, labels, reduction="sum") / count
         loss.backward()  # type: ignore[no-untyped-call]
         sum_gradients(model.parameters(), self.group)
+        self.traffic.note(self.group.bytes_sent - before)
         optimizer.step()
         asked = stop is not None and stop.requested
         total = summed(self.group, logits, [loss.detach() * count, count_right(logits, labels), float(asked)])

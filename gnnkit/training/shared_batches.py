@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from gnnkit.data.neighbor_loader import BlockBatch
 from gnnkit.data.node_data import NodeData
 from gnnkit.distributed.group import Group, sum_gradients
+from gnnkit.distributed.traffic import Traffic
 from gnnkit.nn.row_draws import RowDraws, drawing_by_row
 from gnnkit.runs import Interrupted, RunFolder, StopRequest
 from gnnkit.training.metrics import confusion_matrix
@@ -37,6 +38,7 @@ def fit_shared(
     *,
     folder: RunFolder | None = None,
     progress: ProgressSink | None = None,
+    traffic: Traffic | None = None,
 ) -> NodeResult:
     """Train ``model`` as `gnnkit.training.nodes.fit` does on mini-batches, each process on its share of each.
 
@@ -50,6 +52,7 @@ def fit_shared(
         config: With a ``batch_size``: the nodes of a step, all processes' together.
         folder: The run's, in the first process; None in the others.
         progress: Where progress goes, in the first process.
+        traffic: Counts what an epoch's updates send, if given.
 
     Raises:
         ValueError: If there is no ``batch_size``, there are no training nodes, or the model takes no blocks.
@@ -71,9 +74,10 @@ def fit_shared(
         seed=config.seed,
         workers=config.workers,
         device=config.device,
+        traffic=traffic,
     )
     optimizer = adam(model, config)
-    session = Session(folder, COLUMNS, model, {"optimizer": optimizer})
+    session = Session(folder, COLUMNS, model, {"optimizer": optimizer, "traffic": passes.traffic})
     share_checkpoint(session, group)
     train_epochs(model, passes, optimizer, session, config, progress=progress, asked=lambda _: passes.stopping)
     nodes = torch.nonzero(data.test_mask).view(-1)
@@ -97,6 +101,7 @@ class SharedBatches(MiniBatches):
         seed: Of shuffles, neighbours and dropout.
         workers: As of `MiniBatches`.
         device: Where the model is.
+        traffic: Counts what an epoch's updates send, if given.
 
     Attributes:
         stopping: Whether a process was asked to stop by the end of the last epoch; the same in all.
@@ -113,11 +118,13 @@ class SharedBatches(MiniBatches):
         seed: int = 0,
         workers: int = 0,
         device: str = "cpu",
+        traffic: Traffic | None = None,
     ) -> None:
         share = group.rank, group.size
         settings = {"fanout": fanout, "seed": seed, "workers": workers, "device": device}
         super().__init__(model, data, batch_size=batch_size, share=share, **settings)  # type: ignore[arg-type]
         self.group, self.seed, self.stopping = group, seed, False
+        self.traffic = traffic or Traffic(group, device)
 
     def train_epoch(
         self,
@@ -138,12 +145,14 @@ class SharedBatches(MiniBatches):
         self.loader.set_epoch(epoch)
         mine, batches = iter(self.loader), len(self.loader)
         loss_sum = right = 0.0
-        started = time.monotonic()
+        started, sent = time.monotonic(), 0
         for number in range(batches):
             nodes, own = self.loader.order.sizes(number)
             optimizer.zero_grad()
             sums = self._backward(model, next(mine), (epoch, number), nodes) if own else [0.0, 0.0]
+            before = self.group.bytes_sent
             sum_gradients(model.parameters(), self.group)
+            sent += self.group.bytes_sent - before
             optimizer.step()
             asked = stop is not None and stop.requested
             long = asked and time.monotonic() - started > LONG_EPOCH
@@ -153,6 +162,7 @@ class SharedBatches(MiniBatches):
                 tell(number + 1, batches)
             if total[3] > 0 and number + 1 < batches:
                 raise Interrupted(f"stopped within epoch {epoch}; continue with --resume")
+        self.traffic.note(sent)
         seen = self.loader.order.num_inputs
         return {"train_loss": loss_sum / seen, "train_accuracy": right / seen}
 

@@ -78,6 +78,9 @@ def test_one_asked_to_stop_stops_all_at_one_epoch_and_resume_goes_on(tmp_path: P
     code, said = run(2, ["train", "--resume", str(folder)], log=tmp_path / "c.log")
     assert code == 0, said
     assert same_bits(final_weights(tmp_path / "a"), final_weights(folder))
+    whole, resumed = (read_json(each / "summary.json")["distributed"] for each in (tmp_path / "a", folder))
+    assert whole == resumed  # what an epoch sends too, though fewer were left to the second sitting
+    assert min(whole["bytes_sent_per_epoch"]) > 0
 
 
 def test_the_option_needs_torchrun() -> None:
