@@ -38,6 +38,7 @@ GRID: dict[str, list[dict[str, Any]]] = {
         {"operator": "chebyshev"},
         {"operator": "gcn"},
         {"epochs": 60},
+        {"start": "last"},
     ],
     "metr-la": [
         {},
@@ -63,6 +64,7 @@ def validated(dataset: str, recipe: ForecastRecipe, seed: int) -> tuple[float, i
         hidden_size=recipe.hidden_size,
         operator=recipe.operator,
         hops=recipe.hops,
+        start=recipe.start,
         training=recipe.training(),
     )
     data = source.load()

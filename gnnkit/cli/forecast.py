@@ -47,6 +47,9 @@ def forecast(
         Literal["direct", "rollout"],
         typer.Option(help="All steps at once, or one after another.", rich_help_panel=_MODEL),
     ] = "direct",
+    start: Annotated[
+        Literal["last", "mean"] | None, _option("What a forecast corrects: the window's last value or mean.", _MODEL)
+    ] = None,
     epochs: Annotated[int | None, _option("Passes over the training windows.", _TRAINING, min=1)] = None,
     lr: Annotated[float | None, _option("Learning rate.", _TRAINING)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first run.", rich_help_panel=_TRAINING, min=0)] = 0,
@@ -81,7 +84,7 @@ def forecast(
             raise BadUsageError(f"--values {values} comes in place of the data set {dataset!r}; give one of them")
         if values is not None:
             refuse(context, ("data_root",), f"says where data sets lie, and {values} is here; leave it out")
-        model = {"cell": cell, "hidden_size": hidden, "operator": operator, "hops": hops, "mode": mode}
+        model = {"cell": cell, "hidden_size": hidden, "operator": operator, "hops": hops, "mode": mode, "start": start}
         source = _source(dataset, values, edges, directed, period, data_root)
         job = _job(source, {"length": length, "horizon": horizon, **model, "runs": runs}, epochs, lr, seed)
         summary = run_forecast_job(job, out, jobs=jobs, progress=progress)

@@ -36,6 +36,7 @@ class ForecastRecipe:
         cell: ``"lstm"`` or ``"gru"``.
         hidden_size: Units per node.
         operator: What a node hears.
+        start: What a forecast corrects: the window's last value, or its mean.
     """
 
     length: int = 12
@@ -47,6 +48,7 @@ class ForecastRecipe:
     cell: Literal["lstm", "gru"] = "lstm"
     hidden_size: int = 32
     operator: Literal["diffusion", "chebyshev", "gcn", "attention"] = "diffusion"
+    start: Literal["last", "mean"] = "last"
 
     def training(self) -> ForecastConfig:
         """How every row is trained."""
@@ -56,7 +58,7 @@ class ForecastRecipe:
 
 RECIPES = {
     "diffusion": ForecastRecipe(length=6, horizon=3, hops=3, epochs=6),
-    "chickenpox": ForecastRecipe(length=8, horizon=1, hops=2, epochs=30, lr=1e-2, cell="gru"),
+    "chickenpox": ForecastRecipe(length=8, horizon=1, hops=2, epochs=30, lr=1e-2, cell="gru", start="mean"),
     "metr-la": ForecastRecipe(epochs=16, stride=4),
 }
 
@@ -107,6 +109,7 @@ class ForecastJob:
         operator: ``"diffusion"``, ``"chebyshev"``, ``"gcn"`` or ``"attention"``; likewise.
         hops: K of the model in question; likewise.
         mode: ``"direct"`` or ``"rollout"``.
+        start: ``"last"`` or ``"mean"``: what of the window a forecast corrects; None as the recipe has it.
         training: How every row is trained; its seed is the first run's. None as the recipe has it.
         runs: Seeds per trained row.
     """
@@ -119,6 +122,7 @@ class ForecastJob:
     operator: Literal["diffusion", "chebyshev", "gcn", "attention"] | None = None
     hops: int | None = None
     mode: Literal["direct", "rollout"] = "direct"
+    start: Literal["last", "mean"] | None = None
     training: ForecastConfig | None = None
     runs: int = 1
 
@@ -131,7 +135,7 @@ class ForecastJob:
     def resolved(self) -> ForecastJob:
         """The same job with the data set's recipe for what was not chosen."""
         recipe = self.recipe
-        names = ("length", "horizon", "cell", "hidden_size", "operator", "hops")
+        names = ("length", "horizon", "cell", "hidden_size", "operator", "hops", "start")
         usual = {name: getattr(recipe, name) for name in names if getattr(self, name) is None}
         return replace(self, training=self.training or recipe.training(), **usual)
 
@@ -148,9 +152,10 @@ class ForecastJob:
         assert self.hidden_size is not None, "resolved first"
         assert self.operator is not None, "resolved first"
         assert self.hops is not None, "resolved first"
+        assert self.start is not None, "resolved first"
         seed_everything(seed)
         if row == "identity MLP":
-            return IdentityMLP(data.num_nodes, self.length, self.horizon), data.adjacency
+            return IdentityMLP(data.num_nodes, self.length, self.horizon, start=self.start), data.adjacency
         model = Forecaster(
             data.num_nodes,
             self.horizon,
@@ -159,6 +164,7 @@ class ForecastJob:
             operator=self.operator,
             hops=0 if row == "no graph" else self.hops,
             mode=self.mode,
+            start=self.start,
         )
         rewired = row == "rewired graph"
         return model, degree_preserving_rewiring(data.adjacency, seed=seed) if rewired else data.adjacency

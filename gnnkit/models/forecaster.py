@@ -19,6 +19,7 @@ from gnnkit.nn.missing import carry_forward
 from gnnkit.nn.operators import Operator
 
 Mode = Literal["direct", "rollout"]
+Start = Literal["last", "mean"]
 
 
 class Forecaster(nn.Module):
@@ -34,6 +35,8 @@ class Forecaster(nn.Module):
         num_layers: Layers.
         mode: ``"direct"``: all steps at once from the last state. ``"rollout"``: one step at a time, each
             forecast being the next one's input.
+        start: What a forecast corrects: the window's ``"last"`` value, or its ``"mean"``, the better one where a
+            week says little of the next.
         embedding: Numbers per node's identity.
 
     Shapes:
@@ -57,6 +60,7 @@ class Forecaster(nn.Module):
         hops: int = 2,
         num_layers: int = 1,
         mode: Mode = "direct",
+        start: Start = "last",
         embedding: int = 8,
     ) -> None:
         super().__init__()
@@ -64,8 +68,9 @@ class Forecaster(nn.Module):
             raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
         if mode not in ("direct", "rollout"):
             raise ValueError(f"mode must be 'direct' or 'rollout', got {mode!r}")
+        _check_start(start)
         check_channels(num_nodes=num_nodes, horizon=horizon, embedding=embedding)
-        self.horizon, self.mode = horizon, mode
+        self.horizon, self.mode, self.start = horizon, mode, start
         self.identity = nn.Parameter(0.1 * torch.randn(num_nodes, embedding))
         layer = GraphLSTM if cell == "lstm" else GraphGRU
         # Value, missing or not, sine and cosine of the phase, identity.
@@ -79,16 +84,17 @@ class Forecaster(nn.Module):
         carried = carry_forward(values.transpose(0, 1), observed.transpose(0, 1)).transpose(0, 1)
         inputs = self._inputs(carried, (~observed).to(values.dtype), phase[:, :length])
         states, state = self.layer(inputs, graph)
-        last = carried[:, -1:]
+        start = _start_of(carried, self.start)
         if self.mode == "direct":
-            expected: Tensor = last + self.out(states[:, -1]).transpose(1, 2)
+            expected: Tensor = start + self.out(states[:, -1]).transpose(1, 2)
             return expected
-        found = [last + self.out(states[:, -1]).transpose(1, 2)]
-        seen = torch.zeros_like(last)  # a forecast counts as observed
+        found = [start + self.out(states[:, -1]).transpose(1, 2)]
+        seen = torch.zeros_like(start)  # a forecast counts as observed
         for step in range(1, self.horizon):
             at = phase[:, length + step - 1 : length + step]
             states, state = self.layer(self._inputs(found[-1], seen, at), graph, state)
-            found.append(found[-1] + self.out(states[:, -1]).transpose(1, 2))
+            before = found[-1] if self.start == "last" else start
+            found.append(before + self.out(states[:, -1]).transpose(1, 2))
         return torch.cat(found, dim=1)
 
     def _inputs(self, values: Tensor, missing: Tensor, phase: Tensor) -> Tensor:
@@ -109,6 +115,7 @@ class IdentityMLP(nn.Module):
         length: Steps of the window.
         horizon: Steps to forecast.
         hidden_size: Units of the two hidden layers, each added to what goes in.
+        start: As of `Forecaster`.
         embedding: Numbers per node's identity.
 
     Shapes:
@@ -119,11 +126,21 @@ class IdentityMLP(nn.Module):
         TypeError: If a dtype does not fit.
     """
 
-    def __init__(self, num_nodes: int, length: int, horizon: int, *, hidden_size: int = 64, embedding: int = 8) -> None:
+    def __init__(
+        self,
+        num_nodes: int,
+        length: int,
+        horizon: int,
+        *,
+        hidden_size: int = 64,
+        start: Start = "last",
+        embedding: int = 8,
+    ) -> None:
         super().__init__()
+        _check_start(start)
         check_channels(num_nodes=num_nodes, length=length, horizon=horizon)
         check_channels(hidden_size=hidden_size, embedding=embedding)
-        self.length, self.horizon = length, horizon
+        self.length, self.horizon, self.start = length, horizon, start
         self.identity = nn.Parameter(0.1 * torch.randn(num_nodes, embedding))
         self.enter = nn.Linear(2 * length + 2 + embedding, hidden_size)
         self.hidden = nn.ModuleList(
@@ -145,7 +162,7 @@ class IdentityMLP(nn.Module):
         x = self.enter(torch.cat([*windows, clock, who], dim=-1))
         for layer in self.hidden:
             x = x + layer(x)
-        expected: Tensor = carried[:, -1:] + self.out(x).transpose(1, 2)
+        expected: Tensor = _start_of(carried, self.start) + self.out(x).transpose(1, 2)
         return expected
 
 
@@ -164,6 +181,16 @@ def _check_window(values: Tensor, observed: Tensor, phase: Tensor, identity: Ten
     for name, each in (("values", values), ("phase", phase)):
         if each.dtype != identity.dtype and not torch.is_autocast_enabled(each.device.type):
             raise TypeError(f"{name} are {each.dtype} and the model's weights {identity.dtype}; convert one of them")
+
+
+def _check_start(start: str) -> None:
+    if start not in ("last", "mean"):
+        raise ValueError(f"start must be 'last' or 'mean', got {start!r}")
+
+
+def _start_of(carried: Tensor, start: Start) -> Tensor:
+    """What a forecast corrects, ``(B, 1, N)``."""
+    return carried[:, -1:] if start == "last" else carried.mean(dim=1, keepdim=True)
 
 
 def _clock(phase: Tensor) -> Tensor:

@@ -117,10 +117,11 @@ def models(windows: Windows) -> dict[str, torch.nn.Module]:
         "direct": Forecaster(nodes, windows.horizon, hidden_size=4, hops=1),
         "rollout": Forecaster(nodes, windows.horizon, hidden_size=4, hops=1, mode="rollout", cell="gru"),
         "mlp": IdentityMLP(nodes, windows.length, windows.horizon, hidden_size=4),
+        "rollout, mean": Forecaster(nodes, windows.horizon, hidden_size=4, hops=1, mode="rollout", start="mean"),
     }
 
 
-@pytest.mark.parametrize("name", ["direct", "rollout", "mlp"])
+@pytest.mark.parametrize("name", ["direct", "rollout", "mlp", "rollout, mean"])
 def test_what_is_missing_is_not_read(name):
     data = small()
     windows = Windows.of(data, 4, 3)
@@ -130,6 +131,37 @@ def test_what_is_missing_is_not_read(name):
     assert out.shape == batch.targets.shape
     spoiled = torch.where(batch.observed, batch.values, 1e6)
     torch.testing.assert_close(model(spoiled, batch.observed, batch.phase, data.adjacency), out)
+
+
+@pytest.mark.parametrize("mode", ["direct", "rollout", "mlp"])
+@pytest.mark.parametrize("start", ["last", "mean"])
+def test_a_forecast_corrects_the_windows_last_value_or_its_mean(mode, start):
+    data = small()
+    windows = Windows.of(data, 4, 3)
+    nodes = data.num_nodes
+    if mode == "mlp":
+        model = IdentityMLP(nodes, 4, 3, hidden_size=4, start=start)
+    else:
+        model = Forecaster(nodes, 3, hidden_size=4, hops=1, mode=mode, start=start)
+    torch.nn.init.zeros_(model.out.weight)
+    torch.nn.init.constant_(model.out.bias, 2.0)
+    batch = windows.batch(windows.train)
+    carried = torch.zeros_like(batch.values[:, 0])
+    steps = []
+    for step in range(4):
+        carried = torch.where(batch.observed[:, step], batch.values[:, step], carried)
+        steps.append(carried)
+    begin = steps[-1] if start == "last" else torch.stack(steps).mean(0)
+    grows = start == "last" and mode == "rollout"
+    expected = torch.stack([begin + (2.0 * (ahead + 1) if grows else 2.0) for ahead in range(3)], dim=1)
+    found = model(batch.values, batch.observed, batch.phase, data.adjacency)
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_unknown_start_is_refused():
+    for make in (lambda: Forecaster(3, 1, start="first"), lambda: IdentityMLP(3, 2, 1, start="first")):
+        with pytest.raises(ValueError, match="start must be 'last' or 'mean', got 'first'"):
+            make()
 
 
 @pytest.mark.parametrize("name", ["direct", "rollout", "mlp"])
