@@ -33,7 +33,7 @@ from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models.registry import RECIPES, ModelOptions, build_model
 from gnnkit.nn.gcn import gcn_normalized
 from gnnkit.training.nodes import features_of, view_of
-from gnnkit.training.weight_layout import store_by_input
+from gnnkit.training.weight_layout import Adam, store_by_input
 
 DATASETS = ("cora", "citeseer", "pubmed", "photo", "cs")
 Rows = dict[str, Any]
@@ -45,7 +45,7 @@ def our_epoch(kind: str, data: NodeData) -> Any:
     model = build_model(kind, options, data.num_features, data.num_classes).to(data.y.device)
     training = RECIPES[kind].training
     store_by_input(model, data)
-    optimizer = torch.optim.Adam(model.parameter_groups(training["weight_decay"]), training["lr"], fused=True)
+    optimizer = Adam(model.parameter_groups(training["weight_decay"]), training["lr"], fused=True)
     features = features_of(data)
     train, val = (view_of(model, data, features, mask) for mask in (data.train_mask, data.val_mask))
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.part import Part
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.nn.inputs import Graph, as_features, as_graph, check_channels, full_graph, propagate, transform
+from gnnkit.nn.inputs import Graph, as_features, as_graph, check_channels, full_graph, propagate_transformed, transform
 from gnnkit.nn.on_edges import propagate_on_edges
 
 Whole = TypeVar("Whole", Adjacency, Part, Adjacency | Part)
@@ -143,12 +143,14 @@ class GCNConv(nn.Module):
             ValueError: If shapes do not fit, an id is not a node, or a weight may not be normalised.
         """
         x = as_features(x, self.in_channels)
-        hidden = transform(x, self.lin.weight)
+        weight = self.lin.weight
         if torch.compiler.is_exporting():
+            hidden = transform(x, weight)
             out = propagate_on_edges(hidden, edge_index, edge_weight, self.self_loop_weight, self.kind)
         else:
-            graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=self.lin.weight.dtype)
-            out = propagate(graph, gcn_normalized(full_graph(graph), self.self_loop_weight, self.kind), hidden)
+            graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=weight.dtype)
+            full = gcn_normalized(full_graph(graph), self.self_loop_weight, self.kind)
+            out = propagate_transformed(graph, full, x, weight)
         # The bias follows the sum: inside it, each node would scale it by its row of A^.
         return out if self.bias is None else out + self.bias
 

@@ -12,6 +12,7 @@ from gnnkit.graph.sparse import SparseMatrix, over_nodes
 from gnnkit.graph.validation import check_dtype
 
 Graph = Adjacency | Block | Part
+_SPARSE_COST = 8  # of a multiplication of the sparse product, in those of a dense one
 
 
 def as_graph(edge_index: Graph | Tensor, edge_weight: Tensor | None, *, num_nodes: int, dtype: torch.dtype) -> Graph:
@@ -76,15 +77,19 @@ def transform(x: Tensor | SparseMatrix, weight: Tensor) -> Tensor:
     Raises:
         TypeError: If the features' dtype is not the layer's.
     """
+    _check_transformed(x, weight)
+    if isinstance(x, SparseMatrix):
+        return x.matmul(weight.t())
+    return torch.nn.functional.linear(x, weight)
+
+
+def _check_transformed(x: Tensor | SparseMatrix, weight: Tensor) -> None:
     dtype = x.values.dtype if isinstance(x, SparseMatrix) else x.dtype
     if dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
         raise TypeError(
             f"node features are {dtype} and the layer's weights {weight.dtype}; "
             f"convert the features with x.to({weight.dtype}) or the layer with .to({dtype})"
         )
-    if isinstance(x, SparseMatrix):
-        return x.matmul(weight.t())
-    return torch.nn.functional.linear(x, weight)
 
 
 def propagate(graph: Graph, full: Adjacency | Part, x: Tensor) -> Tensor:
@@ -98,6 +103,36 @@ def propagate(graph: Graph, full: Adjacency | Part, x: Tensor) -> Tensor:
     assert not isinstance(full, Part), "a block is cut from an Adjacency"
     check_dtype(x, full.dtype)
     return over_nodes(graph.restrict(full).matmul, x)
+
+
+def propagate_transformed(graph: Graph, full: Adjacency | Part, x: Tensor | SparseMatrix, weight: Tensor) -> Tensor:
+    """A^ (X W^T), or (A^ X) W^T where that is less work: into few targets, or to more channels than come in.
+
+    Raises:
+        TypeError: As `transform` and `propagate`.
+    """
+    _check_transformed(x, weight)
+    if type(x) is Tensor and not isinstance(full, Part) and _narrow_first(graph, full, *weight.shape):
+        return transform(propagate(graph, full, x), weight)
+    return propagate(graph, full, transform(x, weight))
+
+
+def _narrow_first(graph: Graph, full: Adjacency | Part, out_channels: int, in_channels: int) -> bool:
+    """Whether messages cost less before the weights than after them."""
+    if isinstance(graph, Block):
+        assert not isinstance(full, Part), "a block is cut from an Adjacency"
+        sources, targets, edges = graph.num_sources, graph.num_targets, graph.restrict(full).values.numel()
+    else:
+        sources = targets = full.num_nodes
+        edges = full.num_edges
+    first = targets * in_channels * out_channels + _SPARSE_COST * edges * _lanes(in_channels)
+    after = sources * in_channels * out_channels + _SPARSE_COST * edges * _lanes(out_channels)
+    return first < after
+
+
+def _lanes(channels: int) -> int:
+    """Channels as the sparse product pays for them: sixteen at a time."""
+    return -(-channels // 16) * 16
 
 
 def full_graph(graph: Graph) -> Adjacency | Part:

@@ -24,7 +24,7 @@ from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
 from gnnkit.training.minibatch import MiniBatches
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
 from gnnkit.training.view import View, features_of, view_of
-from gnnkit.training.weight_layout import stored_by_input
+from gnnkit.training.weight_layout import Adam, stored_by_input
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -322,8 +322,8 @@ def adam(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser of node classifiers, with the weight decay that the model's groups name."""
     groups = getattr(model, "parameter_groups", None)
     if groups is None:
-        return torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
-    return torch.optim.Adam(groups(config.weight_decay), config.lr, fused=True)
+        return Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+    return Adam(groups(config.weight_decay), config.lr, fused=True)
 
 
 @torch.no_grad()

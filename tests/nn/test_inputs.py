@@ -6,7 +6,7 @@ import torch
 from gnnkit.graph import Adjacency
 from gnnkit.graph.receptive_field import receptive_field
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.nn.inputs import as_features, as_graph, full_graph, propagate, transform
+from gnnkit.nn.inputs import as_features, as_graph, full_graph, propagate, propagate_transformed, transform
 
 EDGES = torch.tensor([[0, 1], [1, 2]])
 GRAPH = Adjacency.from_edge_index(EDGES, num_nodes=3)
@@ -64,3 +64,46 @@ def test_propagates_along_graphs_and_blocks_alike():
     full = GRAPH.with_self_loops().normalized()
     rows = propagate(BLOCK, full, x[:, BLOCK.source_ids])
     torch.testing.assert_close(rows, propagate(GRAPH, full, x)[:, BLOCK.target_ids])
+
+
+def star(leaves: int) -> Adjacency:
+    edges = torch.stack([torch.arange(1, leaves + 1), torch.zeros(leaves, dtype=torch.int64)])
+    weights = torch.linspace(0.5, 2, leaves, dtype=torch.float64)
+    return Adjacency.from_edge_index(edges, weights, num_nodes=leaves + 1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "cut", "width"),
+    [((16, 6), True, 16), ((16, 6), False, 6), ((3, 40), False, 3), ((40, 3), True, 3), ((16, 16), False, 16)],
+    ids=["few targets", "as many targets", "more channels out", "far fewer channels out", "as many channels"],
+)
+@pytest.mark.parametrize("stacked", [False, True])
+def test_messages_pass_on_the_cheaper_side_of_the_weights(channels, cut, width, stacked, monkeypatch):
+    graph = star(30)
+    part = receptive_field(graph, [0], 1).blocks[0] if cut else graph
+    in_channels, out_channels = channels
+    x = torch.randn(*([2] if stacked else []), 31, in_channels, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(out_channels, in_channels, dtype=torch.float64, requires_grad=True)
+    sent = []
+    monkeypatch.setattr(
+        "gnnkit.nn.inputs.propagate", lambda graph, full, x: (sent.append(x.shape[-1]), propagate(graph, full, x))[1]
+    )
+    found = propagate_transformed(part, graph, x, weight)
+    dense = torch.zeros(31, 31, dtype=torch.float64)
+    edge_index, edge_weight = graph.to_edge_index()
+    dense[edge_index[1], edge_index[0]] = edge_weight
+    expected = dense @ x @ weight.T
+    expected = expected[..., :1, :] if cut else expected
+    torch.testing.assert_close(found, expected)
+    assert sent == [width]
+    upstream = torch.randn_like(expected)
+    ours = torch.autograd.grad(found, (x, weight), upstream)
+    theirs = torch.autograd.grad(expected, (x, weight), upstream)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_either_order_names_mixed_dtypes():
+    graph = star(4)
+    for shape in ((2, 9), (9, 2)):
+        with pytest.raises(TypeError, match=r"node features are torch.float32 and the layer's weights torch.float64"):
+            propagate_transformed(graph, graph, torch.ones(5, shape[1]), torch.ones(shape, dtype=torch.float64))

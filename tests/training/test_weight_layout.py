@@ -11,7 +11,7 @@ from gnnkit.graph import Adjacency
 from gnnkit.models import GAT, GCN, GCNII
 from gnnkit.runs import RunFolder
 from gnnkit.training.nodes import TrainConfig, fit
-from gnnkit.training.weight_layout import follow_layout, store_by_input, stored_by_input
+from gnnkit.training.weight_layout import Adam, follow_layout, store_by_input, stored_by_input
 
 N, F, C = 24, 9, 3
 MODELS = {
@@ -95,6 +95,32 @@ def test_an_optimizers_state_follows_its_weight(fused):
             optimizer.step()
         weights.append(weight.detach())
     assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam_is_torchs_however_weights_lie(decay):
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(4, F), (F,), (3, 4), ()]
+    start = [torch.randn(shape, generator=generator) for shape in shapes]
+    gradients = [[torch.randn(shape, generator=generator) for shape in shapes] for _ in range(5)]
+    found = []
+    for ours in (True, False):
+        weights = [torch.nn.Parameter(each.clone()) for each in start]
+        if ours:
+            weights[0].data = weights[0].data.t().contiguous().t()
+        optimizer = (Adam if ours else torch.optim.Adam)(weights, 0.1, weight_decay=decay, fused=ours)
+        for step in gradients:
+            for weight, gradient in zip(weights, step, strict=True):
+                weight.grad = torch.empty_like(weight).copy_(gradient)
+            optimizer.step()
+        found.append((weights, optimizer.state_dict()["state"]))
+    for mine, theirs in zip(found[0][0], found[1][0], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    for number, theirs in found[1][1].items():
+        for name, value in theirs.items():
+            torch.testing.assert_close(found[0][1][number][name], value, rtol=1e-5, atol=1e-6)
+    assert found[0][0][0].stride() == (1, 4)
+    assert found[0][1][0]["exp_avg"].shape == (4, F)
 
 
 def test_a_checkpoint_with_weights_by_row_is_continued(tmp_path, monkeypatch):
