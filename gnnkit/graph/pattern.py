@@ -21,6 +21,14 @@ class Transpose(NamedTuple):
     inverse: Tensor  # entry e of the original is entry inverse[e] of the transpose
 
 
+class WithDiagonal(NamedTuple):
+    """A pattern with a full diagonal, and what has become of the one it was made of."""
+
+    pattern: Pattern
+    target: Tensor  # entry e of the original is entry target[e]
+    added: Tensor  # where the new entries lie, by row
+
+
 class Pattern:
     """Where a matrix has entries: ``crow`` (num_rows + 1) and ``col`` (num_entries), int64, rows in order."""
 
@@ -65,6 +73,11 @@ class Pattern:
     def transpose_kernel(self) -> tuple[Tensor, Tensor]:
         """The same of the transpose."""
         return lasting(lambda: narrowed(self.transpose.crow, self.transpose.col), self.crow)
+
+    @cached_property
+    def with_diagonal(self) -> WithDiagonal:
+        """The pattern of a square matrix with an entry in every place of the diagonal."""
+        return lasting(lambda: with_diagonal(self), self.crow)
 
 
 def off_tape(compute: Callable[[], Result]) -> Result:
@@ -122,6 +135,24 @@ def transpose_csr(crow: Tensor, col: Tensor, num_cols: int) -> Transpose:
     inverse = torch.empty_like(order)
     inverse[order] = torch.arange(order.numel(), device=order.device)
     return Transpose(row_pointers(col, num_cols), expand_rows(crow, col.numel())[order], order, inverse)
+
+
+def with_diagonal(pattern: Pattern) -> WithDiagonal:
+    """The pattern of a square matrix with an entry added wherever the diagonal has none."""
+    row, col, size = pattern.row, pattern.col, pattern.num_rows
+    has_loop = torch.zeros(size, dtype=torch.bool, device=row.device)
+    has_loop[row[row == col]] = True
+    missing = torch.nonzero(~has_loop).view(-1)
+    # An entry moves by the loops added in earlier rows, and by its own row's when it lies beyond the diagonal.
+    added_before = torch.cumsum(~has_loop, 0)  # loops added in rows 0..i
+    shift = torch.where(col < row, added_before[row] - (~has_loop[row]).long(), added_before[row])
+    target = torch.arange(col.numel(), device=row.device) + shift
+    below = torch.bincount(row[col < row], minlength=size)
+    loop = pattern.crow[missing] + below[missing] + added_before[missing] - 1
+    merged = torch.empty(col.numel() + missing.numel(), dtype=torch.int64, device=row.device)
+    merged[target], merged[loop] = col, missing
+    crow = torch.cat([pattern.crow[:1], pattern.crow[1:] + added_before])
+    return WithDiagonal(Pattern(crow, merged, size), target, loop)
 
 
 def narrowed(crow: Tensor, col: Tensor) -> tuple[Tensor, Tensor]:

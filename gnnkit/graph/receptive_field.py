@@ -38,6 +38,7 @@ class Block:
     def __init__(self, graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> None:
         self.graph, self.source_ids, self.target_ids = graph, source_ids, target_ids
         self._kept: dict[int, tuple[Adjacency, SparseMatrix]] = {}
+        self._sliced: tuple[Pattern, bool, Pattern, Tensor] | None = None
         self._derived: dict[object, Any] = {}
 
     @property
@@ -69,7 +70,7 @@ class Block:
         if known is not None:
             return known[1]
         values = full._matrix.values
-        pattern, entry = lasting(lambda: self._slice(full), values)
+        pattern, entry = self._slice_of(full)
         # Asked of the full graph's weights: under no_grad the slice of weights that carry gradients has none.
         if may_vary(values):
             return SparseMatrix(pattern, values[entry], symmetric=False)
@@ -77,6 +78,14 @@ class Block:
         # The entry holds the graph too, so that its id cannot come to mean another one.
         self._kept = {id(full): (full, matrix)}
         return matrix
+
+    def _slice_of(self, full: Adjacency) -> tuple[Pattern, Tensor]:
+        """The slice's pattern and its entries' places in ``full``; kept for weights that vary on one pattern."""
+        matrix = full._matrix
+        key = matrix.pattern, matrix.symmetric
+        if self._sliced is None or self._sliced[0] is not key[0] or self._sliced[1] != key[1]:
+            self._sliced = *key, *lasting(lambda: self._slice(full), matrix.values)
+        return self._sliced[2:]
 
     def _keep(self, key: object, compute: Callable[[], Kept]) -> Kept:
         """What ``compute`` makes of the block's structure, kept with it."""

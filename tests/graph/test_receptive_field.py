@@ -142,6 +142,43 @@ def test_a_block_never_answers_for_another_graph():
         graph._kept.clear()
 
 
+def test_a_blocks_kept_pattern_serves_weights_of_any_kind_upon_it():
+    """Symmetric, not symmetric, and varying, in turn on one pattern: each finds its own entries."""
+    case = random_case(12, 30)
+    edges = torch.tensor(sorted({(s, t) for s, t in case.edges} | {(t, s) for s, t in case.edges}))
+    graph = Adjacency.from_edge_index(edges.T, num_nodes=12)
+    block = receptive_field(graph, [0, 5], 1).blocks[0]
+    matrix = graph._matrix
+    generator = torch.Generator().manual_seed(0)
+    for round_number in range(2):
+        any_weights = torch.rand(matrix.num_entries, generator=generator)
+        varying = torch.rand(matrix.num_entries, generator=generator, requires_grad=True)
+        for values in (matrix.values * (round_number + 1), any_weights, varying):
+            full = Adjacency(matrix.with_values(values))
+            found = block.restrict(full).to_dense()
+            expected = full.to_dense().T[block.target_ids][:, block.source_ids]
+            assert torch.equal(found, expected)
+            if values.requires_grad:
+                upstream = torch.rand(found.shape, generator=generator)
+                ours, theirs = (torch.autograd.grad(each, values, upstream)[0] for each in (found, expected))
+                assert torch.equal(ours, theirs)
+
+
+def test_weights_that_vary_find_their_pattern_again(monkeypatch):
+    graph = random_case(12, 30).adjacency(torch.float32)
+    block = receptive_field(graph, [0, 5], 1).blocks[0]
+    slices = []
+    original = Block._slice
+    monkeypatch.setattr(Block, "_slice", lambda self, full: (slices.append(full), original(self, full))[1])
+    weight = torch.tensor(0.5, requires_grad=True)
+    forms = [graph.with_self_loops(weight * step).normalized() for step in (1, 2, 3)]
+    assert len({id(form._matrix.pattern) for form in forms}) == 1
+    for form in forms:
+        rows = form.to_dense().T[block.target_ids][:, block.source_ids]
+        torch.testing.assert_close(block.restrict(form).to_dense(), rows)
+    assert len(slices) == 1
+
+
 def test_gradients_reach_given_weights_after_an_evaluation():
     case = random_case(12, 30)
     edge_index, weight = case.adjacency().to_edge_index()
