@@ -53,6 +53,15 @@ def end() -> None:
     _state, _asked_at = "over", None
 
 
+def leave() -> None:
+    """Nothing but Python's own end is left. It would give the signals back their usual effect: to end the process,
+    as if it had failed.
+    """
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _handle:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
     global _asked_at, _retrying
     if _state == "over":

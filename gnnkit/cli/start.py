@@ -4,7 +4,7 @@ import os
 import sys
 from types import TracebackType
 
-from gnnkit.cli.signals import listen
+from gnnkit.cli.signals import leave, listen
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
             raise
         os.write(2, b"gnnkit: out of memory while starting\n")
         sys.exit(1)
+    finally:
+        leave()
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -73,3 +73,24 @@ def test_what_the_caller_has_ignored_stays_ignored(tmp_path):
         assert said(tmp_path, "os.kill(me, signal.SIGINT)") == (0, ["went on", "end"], "")
     finally:
         signal.signal(signal.SIGINT, ignoring)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the C library to run something last of all")
+@pytest.mark.parametrize("left", [True, False])
+def test_while_python_itself_ends_signals_do_nothing(tmp_path, left):
+    """Python gives signals back their usual effect when it ends; a command that is done must not fail by that."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import ctypes, sys\n"
+        "from gnnkit.cli import signals, start\n"
+        f"if not {left}: start.leave = lambda: None\n"
+        "sys.argv = ['gnnkit', '--version']\n"
+        "try: start.main()\n"
+        "except SystemExit as done: assert not done.code\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.on_exit(libc['raise'], None)  # called with the exit code, after Python's own end\n"
+        "sys.exit(15)\n"
+    )
+    assert signal.SIGTERM == 15
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == (15 if left else -15), ended.stderr
