@@ -242,9 +242,17 @@ _product_op = torch.ops.gnnkit.csr_product.default
 _sampled_product_op = torch.ops.gnnkit.csr_sampled_product.default
 
 
+def _is_traced() -> bool:
+    """Whether the compiler or a ``torch.func`` transform looks on, and must meet operators it knows.
+
+    Otherwise they are passed by: a call of one costs as much as the product on a small graph.
+    """
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
 def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """``function.apply``, minus a signature inspection (30 us a call) that only transforms need."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if _is_traced():
         return cast(Tensor, function.apply(*args))  # type: ignore[no-untyped-call]
     return cast(Tensor, super(torch.autograd.Function, function).apply(*args))  # type: ignore[misc]
 
@@ -277,7 +285,9 @@ def sparse_product(
             kept = None if t_values is None else t_values.to(dtype)
             wide = values.to(dtype), x.to(dtype)
             return sparse_product(*wide, crow, col, t_crow, t_col, kept, t_order, symmetric=symmetric)
-    return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order, symmetric)
+    if _is_traced() or (torch.is_grad_enabled() and (values.requires_grad or x.requires_grad)):
+        return _apply(_Product, values, x, crow, col, t_crow, t_col, t_values, t_order, symmetric)
+    return row_sums(crow, col, values, x.contiguous())
 
 
 def over_nodes(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -302,7 +312,8 @@ class _Product(torch.autograd.Function):
         t_order: Tensor | None,
         symmetric: bool,
     ) -> Tensor:
-        return cast(Tensor, _product_op(crow, col, values, x.contiguous()))
+        product = _product_op if _is_traced() else row_sums
+        return cast(Tensor, product(crow, col, values, x.contiguous()))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -56,7 +56,8 @@ def dropout(x: Features, p: float, training: bool = True) -> Features:
     if x.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         # One fused kernel there; and neither the compiler nor vmap knows random_ of a range.
         return cast(Features, functional.dropout(x, p))
-    return cast(Features, x * keep_mask(x, p))
+    chance = keep_probability(p)
+    return cast(Features, (x * kept(x.shape, p, x.device)).mul_(1.0 / chance if chance else 0.0))
 
 
 def _dropped_by_row(x: Features, p: float, draws: RowDraws) -> Features:
@@ -72,13 +73,6 @@ def _dropped_by_row(x: Features, p: float, draws: RowDraws) -> Features:
 def _scaled(keep: Tensor, like: Tensor, p: float) -> Tensor:
     chance = keep_probability(p)
     return keep.to(like.dtype).mul_(1.0 / chance if chance else 0.0)
-
-
-def keep_mask(x: Tensor, p: float) -> Tensor:
-    """A random mask of ``x``'s shape and dtype: 0 where dropped, 1 / (probability to keep) elsewhere."""
-    if keep_probability(p) == 0.0:
-        return torch.zeros_like(x)
-    return kept(x.shape, p, x.device).to(x.dtype).mul_(1.0 / keep_probability(p))
 
 
 def keep_probability(p: float) -> float:
