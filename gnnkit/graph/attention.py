@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.graph.entering import EnteringEdges
-from gnnkit.graph.sparse import _HALF, _apply, row_sums
+from gnnkit.graph.sparse import _HALF, _apply, _is_traced, row_sums
 
 # Heads are done together while they have fewer entries than this: from there on calls cost little.
 _MERGED_ENTRIES = 1 << 17
@@ -321,7 +321,8 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(*args: Any) -> tuple[Tensor, Tensor]:
         # All but the transpose, which only the backward reads.
-        return cast("tuple[Tensor, Tensor]", torch.ops.gnnkit.attend.default(*args[:-3]))
+        attend_op = torch.ops.gnnkit.attend.default if _is_traced() else _attend_op
+        return cast("tuple[Tensor, Tensor]", attend_op(*args[:-3]))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -368,7 +369,8 @@ def _edge_per_head(edge: Tensor | None, dim: int | None, size: int, heads: int) 
 class _AttendBackward(torch.autograd.Function):
     @staticmethod
     def forward(*args: Any) -> tuple[Tensor, ...]:
-        return cast("tuple[Tensor, ...]", torch.ops.gnnkit.attend_backward.default(*args))
+        backward_op = torch.ops.gnnkit.attend_backward.default if _is_traced() else _attend_backward_op
+        return cast("tuple[Tensor, ...]", backward_op(*args))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
