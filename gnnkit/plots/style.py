@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 INK = "#262626"
 FAINT = "#B0B0B0"
 
+_MARGIN = 0.8  # inches beside axes, for names and numbers
+_CHARACTER = 0.077  # inches that one takes in a title, on average
 _FORMATS = ("png", "svg", "pdf")
 
 
@@ -55,10 +58,20 @@ def plain_axes(axes: Axes) -> None:
 
 
 def label(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Title and axis names; whatever stands in them is shown as it is, never read as a formula."""
-    axes.set_title(title, fontsize=11, color=INK, loc="left", parse_math=False)
+    """Title and axis names; whatever stands in them is shown as it is, never read as a formula. Long titles wrap."""
+    axes.set_title(_wrapped(title, axes), fontsize=11, color=INK, loc="left", parse_math=False)
     axes.set_xlabel(x, fontsize=10, color=INK, parse_math=False)
     axes.set_ylabel(y, fontsize=10, color=INK, parse_math=False)
+
+
+def _wrapped(title: str, axes: Axes) -> str:
+    """The title in lines as long as the axes are wide, as far as that is known before the figure is laid out."""
+    place, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    if place is None or figure is None:
+        return title
+    inches = figure.get_figwidth() / place.get_gridspec().ncols - _MARGIN
+    characters = max(int(inches / _CHARACTER), 20)
+    return "\n".join(textwrap.fill(line, characters, break_long_words=False) for line in title.split("\n"))
 
 
 def legend(axes: Axes, **placement: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from gnnkit.plots import curves, embedding, save_figure
-from gnnkit.plots.style import MARKERS, PALETTE, as_array, colour, marker, new_figure
+from gnnkit.plots.style import MARKERS, PALETTE, as_array, colour, label, marker, new_figure
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,17 @@ def test_every_class_has_its_own_colour_and_marker():
 def test_tensors_become_arrays():
     assert as_array(torch.ones(2, requires_grad=True)).tolist() == [1, 1]
     assert as_array([1, 2]).tolist() == [1, 2]
+
+
+def test_a_long_title_stays_within_its_picture():
+    for columns in (1, 2):
+        figure, axes = new_figure(1, columns, width=6.4)
+        words = "METR-LA traffic speed, a subset of 10 sensors for four months, 8 edges between sensors, error by node"
+        for each in axes:
+            label(each, title=words, x="x", y="y")
+        figure.draw_without_rendering()
+        for place, each in enumerate(axes):
+            assert each.get_title(loc="left").split() == words.split()
+            assert each._left_title.get_window_extent().x1 <= figure.bbox.width * (place + 1) / columns
+    label(axes[0], title="a name\nas it was given")
+    assert axes[0].get_title(loc="left") == "a name\nas it was given"
