@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gnnkit.errors import MissingDataError, RunError
+from gnnkit.errors import FileFormatError, MissingDataError, RunError
 from gnnkit.jobs.row_curves import banded
 from gnnkit.jobs.row_fingerprint import TEXT_CODE, fingerprint
 from gnnkit.jobs.text_job import TextJob, TextSource, recipe
 from gnnkit.jobs.text_train import TextSummary, resume_text_job, run_text_job
 from gnnkit.jobs.text_trained import load_text
-from gnnkit.runs import Interrupted, ProgressMode, RunFolder, environment, read_metrics, write_json
+from gnnkit.runs import Interrupted, ProgressMode, RunFolder, environment, read_json, read_metrics, write_json
 from recurrent.generation import GenerationConfig
 
 _QUICK_STEPS = {128: 150, 256: 60, 1024: 4}  # by hidden size: about a minute each
@@ -227,7 +227,8 @@ def run_text_row(
         ValueError: If there is no such row.
         MissingDataError: If a text is not there.
         RunError: If that folder holds trainings of other settings under the same names.
-        Interrupted: After ctrl-C; the same command continues.
+        Interrupted: After ctrl-C; the same command continues. The file then has the curves as far as they got,
+            and says that it is unfinished, unless a finished one is there.
     """
     if number not in ROWS:
         raise ValueError(f"there is no text row {number}: there are {', '.join(map(str, ROWS))}")
@@ -238,23 +239,32 @@ def run_text_row(
         name: _job(run, Path(texts), quick, precision=precision, device=device, threads=threads)
         for name, run in row.runs.items()
     }
-    trained = {
-        name: _trained(job, kept / (name + ("-quick" if quick else "")), progress, say) for name, job in jobs.items()
-    }
-    content = {
+    folders = {name: kept / (name + ("-quick" if quick else "")) for name in jobs}
+    path = folder / f"{stem}.json"
+    content: dict[str, Any] = {
         "row": number,
         "report": row.report,
         "experiment": row.experiment,
         "claim": row.claim,
         "quick": quick,
-        "command": f"gnnkit text row {number}" + (" --quick" if quick else ""),
-        "runs": {name: _described(summary, row.ladder) for name, summary in trained.items()},
-        "texts": [text for each in row.passages for text in _written(each, trained[each.run].folder)],
+        "command": f"gnnkit text row {number}"
+        + (" --quick" if quick else "")
+        + (f" --precision {precision}" if precision != "float32" else ""),
         "environment": environment(device=device, threads=threads),
         "date": time.strftime("%Y-%m-%d"),
+    }
+    try:
+        trained = {name: _trained(job, folders[name], progress, say) for name, job in jobs.items()}
+    except Interrupted:
+        so_far = {name: _so_far(folders[name], row.ladder) for name in jobs if _is_begun(folders[name])}
+        if so_far and not _is_finished(path):
+            write_json(path, {**content, "unfinished": True, "runs": so_far, "texts": []})
+        raise
+    content |= {
+        "runs": {name: _described(summary, row.ladder) for name, summary in trained.items()},
+        "texts": [text for each in row.passages for text in _written(each, trained[each.run].folder)],
         "fingerprint": row_fingerprint(number, quick=quick, precision=precision),
     }
-    path = folder / f"{stem}.json"
     write_json(path, content)
     return TextRowResult(path, content)
 
@@ -314,22 +324,59 @@ def _described(summary: TextSummary, ladder: tuple[int, ...]) -> dict[str, Any]:
     content = summary.content
     trained = ("text", "model", "parameters", "steps", "selected_step", "seconds", "train_accuracy")
     scored = ("train_accuracy_last_100", "train_accuracy_best", "test_bits_per_character", "test_accuracy")
-    metrics = read_metrics(summary.folder / "metrics.csv")
-    accuracy = metrics["train_accuracy"].tolist()
-    curve = banded([metrics], "train_accuracy")
     samples = {each["step"]: each["prompt"] + each["text"] for each in content["samples"]}
-    rungs = sorted({step for step in ladder if step <= len(accuracy)} | {len(accuracy)})
     return {
         **{name: content[name] for name in (*trained, *scored)},
+        **_learned(summary.folder, ladder, samples),
+    }
+
+
+def _learned(folder: Path, ladder: tuple[int, ...], samples: Mapping[int, str]) -> dict[str, Any]:
+    """The curve of training accuracy, and its rungs."""
+    metrics = read_metrics(folder / "metrics.csv")
+    accuracy = metrics["train_accuracy"].tolist()
+    curve = banded([metrics], "train_accuracy")
+    rungs = sorted({step for step in ladder if step <= len(accuracy)} | {len(accuracy)})
+    return {
         "curve": {"step": curve["step"], "train_accuracy": curve["mean"]},
         "ladder": [
-            {
-                "step": step,
-                "train_accuracy": math.fsum(accuracy[max(0, step - 100) : step]) / min(100, step),
-                "sample": samples.get(step),
-            }
+            {"step": step, "train_accuracy": _mean_before(accuracy, step), "sample": samples.get(step)}
             for step in rungs
         ],
+    }
+
+
+def _mean_before(accuracy: list[float], step: int) -> float:
+    """Of the 100 batches before a step."""
+    return math.fsum(accuracy[max(0, step - 100) : step]) / min(100, step)
+
+
+def _is_begun(folder: Path) -> bool:
+    return (folder / "metrics.csv").exists() and len(read_metrics(folder / "metrics.csv")["train_accuracy"]) > 0
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        return not read_json(path).get("unfinished")
+    except (OSError, FileFormatError):
+        return False
+
+
+def _so_far(folder: Path, ladder: tuple[int, ...]) -> dict[str, Any]:
+    """What an interrupted training has come to; nothing is held out for it, nor written by it, yet."""
+    found = RunFolder.open(folder)
+    job, learned = found.read_config(TextJob), _learned(folder, ladder, {})
+    last, saved = learned["ladder"][-1], found.load_checkpoint()
+    return {
+        "text": job.corpus.name if job.corpus else job.source.path,
+        "model": job.model.label,
+        "steps": last["step"],
+        "steps_asked": job.training.steps,
+        "seconds": 0.0 if saved is None else saved["seconds"],
+        "train_accuracy_last_100": last["train_accuracy"],
+        "test_bits_per_character": None,
+        "test_accuracy": None,
+        **learned,
     }
 
 

@@ -79,9 +79,22 @@ def row_on_page(number: int, results: Path) -> RowOnPage:
             continue
         if quick and number not in SAME_WHEN_QUICK:
             return RowOnPage(number, question, content, [], "quick")
-        checks = judge(number, content)
+        checks = _as_far_as_it_got(content) if content.get("unfinished") else judge(number, content)
         return RowOnPage(number, question, content, checks, overall(checks))
     return RowOnPage(number, question, None, [], "not reached", problem)
+
+
+def _as_far_as_it_got(content: Content) -> list[Check]:
+    """Of a row whose trainings were interrupted: what they had come to."""
+    return [
+        Check(
+            f"{name}: {content['claim']}",
+            f"{run['train_accuracy_last_100']:.3f}",
+            "not reached",
+            f"after {run['steps']:,} of {run['steps_asked']:,} steps",
+        )
+        for name, run in content["runs"].items()
+    ]
 
 
 def page(rows: Sequence[RowOnPage], wrong: Sequence[Correction], recipes: Content | None = None) -> str:

@@ -1,6 +1,9 @@
 """The reports' text experiments: their settings, one small row run whole, shared trainings."""
 
 import json
+import os
+import shutil
+import signal
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +13,7 @@ from gnnkit.errors import MissingDataError, RunError
 from gnnkit.jobs import text_rows
 from gnnkit.jobs.text_job import TextJob
 from gnnkit.jobs.text_rows import ROWS, Passage, Run, TextRow, run_text_row
-from gnnkit.runs import RunFolder
+from gnnkit.runs import Interrupted, Progress, RunFolder
 from recurrent.generation import GenerationConfig
 
 TINY = TextRow(
@@ -82,6 +85,44 @@ def test_what_is_trained_is_not_trained_again(tiny):
     with pytest.raises(RunError, match="cats-quick holds a training with other settings"):
         row(tiny, precision="bfloat16")
     assert RunFolder.open(checkpoint.parent).read_config(TextJob).training.steps == 10
+
+
+def test_an_interrupted_row_says_how_far_it_got_and_goes_on(tiny, monkeypatch):
+    whole = row(tiny).content
+    path = tiny / "rows" / "row-99-quick.json"
+    shutil.rmtree(tiny / "rows")
+    update = Progress.update
+
+    def interrupted(self, completed, **fields):
+        update(self, completed, **fields)
+        if completed == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", interrupted)
+        with pytest.raises(Interrupted, match="run the same command again"):
+            row(tiny)
+    found = json.loads(path.read_text())
+    run = found["runs"]["cats"]
+    assert (found["unfinished"], run["steps"], run["steps_asked"]) == (True, 6, 10)
+    assert [rung["step"] for rung in run["ladder"]] == [5, 6]
+    assert run["ladder"][0]["train_accuracy"] == whole["runs"]["cats"]["ladder"][0]["train_accuracy"]
+    assert run["seconds"] > 0
+    assert "fingerprint" not in found  # so that nothing takes it for the row
+    again = row(tiny).content
+    assert "unfinished" not in again
+    assert again["texts"] == whole["texts"]
+    assert again["fingerprint"] == whole["fingerprint"]
+
+
+def test_an_interruption_leaves_a_finished_result_alone(tiny, monkeypatch):
+    path = row(tiny).path
+    before = path.read_bytes()
+    shutil.rmtree(tiny / "rows" / "runs")
+    monkeypatch.setattr(Progress, "update", lambda self, completed, **_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        row(tiny)
+    assert path.read_bytes() == before
 
 
 def test_missing_texts_and_rows_are_named(tiny):

@@ -140,6 +140,19 @@ def test_what_others_wrote_is_escaped_everywhere(tmp_path):
     assert [tag for tag, _ in parser.tags].count("script") == 1
 
 
+def test_an_unfinished_row_is_shown_as_far_as_it_got(tmp_path):
+    content = text_result(11, hostile="bartleby")
+    [run] = content["runs"].values()
+    run |= {"steps_asked": 7500, "ladder": [{"step": 10, "train_accuracy": 0.5, "sample": None}]}
+    result_path(tmp_path, 11).write_text(json.dumps({**content, "unfinished": True, "texts": []}))
+    row = row_on_page(11, tmp_path)
+    assert row.verdict == "not reached"
+    assert [check.why for check in row.checks] == ["after 10 of 7,500 steps"]
+    write_page(tmp_path, tmp_path / "page.html")
+    parsed(tmp_path / "page.html")
+    assert "after 10 of 7,500 steps" in (tmp_path / "page.html").read_text()
+
+
 def test_a_quick_result_is_shown_but_not_judged(tmp_path):
     content = {**text_result(6), "quick": True}
     result_path(tmp_path, 6, quick=True).write_text(json.dumps(content))
