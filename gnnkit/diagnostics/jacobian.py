@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.nn.inputs import MAPPED_FIRST
 
 Norm = Literal["l1", "l2"]
 _CHUNK = 1 << 18  # numbers of the product at a time: what stays in the cache
@@ -88,6 +89,7 @@ class FirstMaps(TorchFunctionMode):
 
     def __init__(self, x: Tensor, mapped: tuple[MappedNodes, Tensor] | None = None) -> None:
         super().__init__()
+        setattr(x, MAPPED_FIRST, True)
         self.x, self.outputs, self.weights = x, list[Tensor](), list[Tensor]()
         self._mapped = mapped
 

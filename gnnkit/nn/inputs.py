@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,9 @@ from gnnkit.graph.validation import check_dtype
 
 Graph = Adjacency | Block | Part
 _SPARSE_COST = 8  # of a multiplication of the sparse product, in those of a dense one
+
+# Set on features whose linear map somebody waits for: then it comes before the messages, whatever it costs.
+MAPPED_FIRST = "_gnnkit_mapped_first"
 
 
 def as_graph(edge_index: Graph | Tensor, edge_weight: Tensor | None, *, num_nodes: int, dtype: torch.dtype) -> Graph:
@@ -112,8 +117,9 @@ def propagate_transformed(graph: Graph, full: Adjacency | Part, x: Tensor | Spar
         TypeError: As `transform` and `propagate`.
     """
     _check_transformed(x, weight)
-    if type(x) is Tensor and not isinstance(full, Part) and _narrow_first(graph, full, *weight.shape):
-        return transform(propagate(graph, full, x), weight)
+    may_swap = type(x) is Tensor and not hasattr(x, MAPPED_FIRST) and not isinstance(full, Part)
+    if may_swap and _narrow_first(graph, full, *weight.shape):
+        return transform(propagate(graph, full, cast(Tensor, x)), weight)
     return propagate(graph, full, transform(x, weight))
 
 
