@@ -18,6 +18,7 @@ _MODULES = (
     "matplotlib.pyplot",
     "scipy.io",
     "scipy.sparse",
+    "torch._dynamo",  # by any optimiser
     "gnnkit.cli.main",
     "gnnkit.jobs.compare",
     "gnnkit.jobs.flow_of_runs",
