@@ -80,7 +80,9 @@ def _run(part: str, options: argparse.Namespace, work: Path) -> dict[str, Any]:
     work.mkdir(parents=True)
     started, cpu = time.monotonic(), _cpu_seconds()
     report = campaigns[part]()
-    command = f"python torture/faults.py --part {part} --seed {seed}" + (" --quick" if quick else "")
+    given = {"kills": options.kills, "interruptions": options.signals, "repeats": options.repeats}.get(part)
+    count = "" if given is None else f" --{'signals' if part == 'interruptions' else part} {given}"
+    command = f"python torture/faults.py --part {part}{count} --seed {seed}" + (" --quick" if quick else "")
     return {
         "part": part,
         "command": command,
