@@ -57,7 +57,7 @@ COMMANDS = (
     Command(_READ, "sequence train"),
     Command(f"sequence sweep palindrome --lengths 2,3 {_SWEEP} --out {RUN}", "sequence sweep"),
     Command(_WRITTEN, "text train"),
-    Command(f"{_FORECAST} --epochs 2 --out {RUN}", "forecast"),
+    Command(f"{_FORECAST} --epochs 2 --out {RUN}", "forecast --jobs 1"),
     Command("sequence row 17 --quick", older=("rows/row-17-quick.json", "rows/row-17-quick.png")),
     Command("sequence gates run --plot p.png", prepare=(_READ,), older=("p.png",)),
     Command(f"sequence gradients {RUN} --samples 8 --plot p.png", prepare=(_READ,), older=("p.png",)),
