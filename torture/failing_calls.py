@@ -57,7 +57,7 @@ class Calls:
                 kind == "mkdir" and os.path.isdir(path)
             ):  # it is there: no call that could fail matters
                 return original(target, *others, **named)
-            fault = self._next(kind, path)
+            fault = self._next(kind, path, named=not isinstance(target, int))
             if instead is not None:
                 return instead(original, fault, target, *others)
             result = original(target, *others, **named)
@@ -96,8 +96,11 @@ class Calls:
             return None
         return name if name == self._root or name.startswith(self._root + os.sep) else None
 
-    def _next(self, kind: str, path: str) -> str:
-        """Note a call; it fails here unless it is to fail in a way of its own, which is returned."""
+    def _next(self, kind: str, path: str, *, named: bool = True) -> str:
+        """Note a call; it fails here unless it is to fail in a way of its own, which is returned.
+
+        The system names the file only in errors of calls that were given its name.
+        """
         number, self._count = self._count, self._count + 1
         slash = os.sep if kind == "fsync" and os.path.isdir(path) else ""
         os.pwrite(self._log, f"{kind} {path}{slash}\n".encode(), os.fstat(self._log).st_size)
@@ -108,4 +111,4 @@ class Calls:
         if self._fault in ("SHORT", "KILL_AFTER"):
             return self._fault
         code = getattr(errno, self._fault)
-        raise OSError(code, os.strerror(code), path)
+        raise OSError(code, os.strerror(code), path) if named else OSError(code, os.strerror(code))

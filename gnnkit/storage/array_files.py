@@ -7,10 +7,12 @@ that somebody recorded; only `ArrayWriter.finish` makes the file one that numpy 
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +45,9 @@ class ArrayWriter:
         if count and os.fstat(self._descriptor).st_size < length:
             os.close(self._descriptor)
             raise FileFormatError(path, f"is shorter than the {count} numbers that were written to it")
-        os.ftruncate(self._descriptor, length)
-        os.lseek(self._descriptor, 0, os.SEEK_END)
+        with self._named():
+            os.ftruncate(self._descriptor, length)
+            os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def append(self, values: NDArray[Any]) -> None:
         """Write more numbers behind those there are."""
@@ -52,12 +55,14 @@ class ArrayWriter:
 
         values = np.ascontiguousarray(values, dtype=self.dtype)
         if values.size:
-            write_all(self._descriptor, values.view(np.uint8).data)  # type: ignore[arg-type]
+            with self._named():
+                write_all(self._descriptor, values.view(np.uint8).data)  # type: ignore[arg-type]
         self.count += values.size
 
     def flush(self) -> int:
         """Bring all to the disk; returns how many numbers are safe there."""
-        os.fsync(self._descriptor)
+        with self._named():
+            os.fsync(self._descriptor)
         return self.count
 
     def finish(self, *, columns: int | None = None) -> None:
@@ -65,9 +70,19 @@ class ArrayWriter:
         shape = (self.count,) if columns is None else (self.count // max(columns, 1), columns)
         text = repr({"descr": self.dtype.newbyteorder("<").str, "fortran_order": False, "shape": shape})
         header = text.encode().ljust(_HEADER_BYTES - 11) + b"\n"
-        os.pwrite(self._descriptor, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header, 0)
+        with self._named():
+            os.pwrite(self._descriptor, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header, 0)
         self.flush()
         self.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error of a call on an open file does not say which; say it."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(error.errno or errno.EIO, f"cannot write the file ({reason})", str(self.path)) from error
 
     def close(self) -> None:
         """Close the file as it is."""
