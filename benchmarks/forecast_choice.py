@@ -4,7 +4,7 @@ Every line of a data set's grid changes one thing about its recipe (the first ch
 validation loss over the seeds is the choice, or a cheaper line that is no farther from it than seeds are from each
 other. It then serves all rows: it goes into `gnnkit.jobs.forecast_job.RECIPES` before benchmarks/forecasts.py is run.
 
-    nice -n 10 python benchmarks/forecast_choice.py chickenpox --runs 3 --out benchmarks/results/forecasts
+    nice -n 10 python benchmarks/forecast_choice.py chickenpox --runs 5 --out benchmarks/results/forecasts
     nice -n 10 python benchmarks/forecast_choice.py metr-la --runs 2 --out benchmarks/results/forecasts
 """
 

@@ -14,7 +14,7 @@ from gnnkit.graph.sparse import SparseMatrix, over_nodes
 from gnnkit.graph.validation import check_dtype
 
 Graph = Adjacency | Block | Part
-_SPARSE_COST = 8  # of a multiplication of the sparse product, in those of a dense one
+_SPARSE_COST = 8  # of a multiplication of the sparse product, in those of a dense one; a rough estimate
 
 # Set on features whose linear map somebody waits for: then it comes before the messages, whatever it costs.
 MAPPED_FIRST = "_gnnkit_mapped_first"
