@@ -23,7 +23,6 @@ def coalesced(edge_index: Tensor, edge_weight: Tensor, num_nodes: int, how: str)
             lowest = weight.new_full((source.numel(),), float("-inf"))
             weight = lowest.scatter_reduce(0, group, weight, "amax")
     pattern = off_tape(lambda: Pattern(row_pointers(source, num_nodes), target, num_nodes))
-    pattern.__dict__["row"] = source
     return SparseMatrix(pattern, weight)
 
 
@@ -36,8 +35,8 @@ def _sorted_edges(edge_index: Tensor, num_nodes: int) -> tuple[Tensor | None, Te
     new = torch.ones(key.numel(), dtype=torch.bool, device=key.device)
     new[1:] = key[1:] != key[:-1]
     if bool(new.all()):
-        source, target = edge_index.clone() if order is None else edge_index[:, order]
-        return order, None, source.contiguous(), target.contiguous()
+        source, target = (end.clone() if order is None else end[order] for end in edge_index)
+        return order, None, source, target
     key = key[new]
     group = torch.cumsum(new, 0) - 1
     return order, group, torch.div(key, num_nodes, rounding_mode="floor"), key % num_nodes

@@ -261,13 +261,6 @@ class MappedTranspose:
         """Entry e of the transpose is entry ``order[e]`` of the original; of the dtype that lies on the disk."""
         return self._pattern.edge_of_entering
 
-    @cached_property
-    def inverse(self) -> Tensor:
-        """Entry e of the original is entry ``inverse[e]`` of the transpose; in memory."""
-        inverse = torch.empty(self.order.numel(), dtype=torch.int64)
-        inverse[self.order.long()] = torch.arange(self.order.numel())
-        return inverse
-
 
 def _narrow(start: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
     # Kernels want both alike; the pointers are the few.

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from gnnkit.graph.pattern import may_vary
 from gnnkit.graph.sparse import SparseMatrix
 
 Normalization = Literal["sym", "row", "column"]
@@ -37,8 +38,9 @@ def normalized(matrix: SparseMatrix, kind: str) -> SparseMatrix:
             of degree 0 keep weights of 0. Degrees and their powers are float64, so that weights of any size
             normalise: the inverse of a subnormal float32 is infinite in float32, as is the sum of two large ones.
     """
-    row, col, values = matrix.pattern.row, matrix.pattern.col, matrix.values.double()
-    entering = degree(values, col, matrix.pattern.num_cols)
+    pattern, values = matrix.pattern, matrix.values.double()
+    col, row = pattern.col, pattern.row if may_vary(values) else pattern.once("row")
+    entering = degree(values, col, pattern.num_cols)
     if kind == "sym":
         scale = _power(entering, -0.5)
         # The product of both scales first: it commutes, so a symmetric graph stays symmetric to the last bit.
@@ -46,10 +48,10 @@ def normalized(matrix: SparseMatrix, kind: str) -> SparseMatrix:
     elif kind == "row":
         factor = _power(entering, -1.0)[col]
     else:
-        factor = _power(degree(values, row, matrix.pattern.num_rows), -1.0)[row]
+        factor = _power(degree(values, row, pattern.num_rows), -1.0)[row]
     result = (values * factor).to(matrix.values.dtype)
     known = kind == "sym" and not result.requires_grad and matrix.symmetric
-    return SparseMatrix(matrix.pattern, result, symmetric=True if known else None)
+    return SparseMatrix(pattern, result, symmetric=True if known else None)
 
 
 def degree(values: Tensor, index: Tensor, size: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ class Transpose(NamedTuple):
     crow: Tensor
     col: Tensor
     order: Tensor
-    inverse: Tensor  # entry e of the original is entry inverse[e] of the transpose
 
 
 class WithDiagonal(NamedTuple):
@@ -65,6 +64,11 @@ class Pattern:
         return lasting(lambda: transpose_csr(self.crow, self.col, self.num_cols), self.crow)
 
     @cached_property
+    def transpose_inverse(self) -> Tensor:
+        """Where the transpose has every entry: entry e of the original is entry ``inverse[e]`` of it."""
+        return lasting(lambda: inverse_of(self.transpose.order), self.crow)
+
+    @cached_property
     def kernel(self) -> tuple[Tensor, Tensor]:
         """Row pointers and columns as the product's kernel reads them."""
         return lasting(lambda: narrowed(self.crow, self.col), self.crow)
@@ -78,6 +82,14 @@ class Pattern:
     def with_diagonal(self) -> WithDiagonal:
         """The pattern of a square matrix with an entry in every place of the diagonal."""
         return lasting(lambda: with_diagonal(self), self.crow)
+
+    def once(self, name: str) -> Any:
+        """One of the properties above without keeping it, unless it is kept already: each takes memory by the entry."""
+        kept = name in vars(self)
+        value = getattr(self, name)
+        if not kept:
+            vars(self).pop(name, None)
+        return value
 
 
 def off_tape(compute: Callable[[], Result]) -> Result:
@@ -130,16 +142,21 @@ def row_pointers(rows: Tensor, num_rows: int) -> Tensor:
 
 
 def transpose_csr(crow: Tensor, col: Tensor, num_cols: int) -> Transpose:
-    """CSR of the transpose, with the permutations between both orders of the entries."""
+    """CSR of the transpose, with the order in which it has the entries."""
     order = torch.sort(col, stable=True).indices
-    inverse = torch.empty_like(order)
+    return Transpose(row_pointers(col, num_cols), expand_rows(crow, col.numel())[order], order)
+
+
+def inverse_of(order: Tensor) -> Tensor:
+    """The permutation that undoes ``order``."""
+    inverse = torch.empty(order.numel(), dtype=torch.int64, device=order.device)
     inverse[order] = torch.arange(order.numel(), device=order.device)
-    return Transpose(row_pointers(col, num_cols), expand_rows(crow, col.numel())[order], order, inverse)
+    return inverse
 
 
 def with_diagonal(pattern: Pattern) -> WithDiagonal:
     """The pattern of a square matrix with an entry added wherever the diagonal has none."""
-    row, col, size = pattern.row, pattern.col, pattern.num_rows
+    row, col, size = pattern.once("row"), pattern.col, pattern.num_rows
     has_loop = torch.zeros(size, dtype=torch.bool, device=row.device)
     has_loop[row[row == col]] = True
     missing = torch.nonzero(~has_loop).view(-1)

@@ -98,7 +98,8 @@ class Block:
         if matrix.symmetric:
             crow, col, order = matrix.pattern.crow, matrix.pattern.col, None
         else:
-            crow, col, order, _ = matrix.pattern.transpose
+            transpose = matrix.pattern.transpose
+            crow, col, order = transpose.crow, transpose.col, transpose.order
         target, entry = entries_of_rows(crow, self.target_ids)
         position = torch.full((full.num_nodes,), -1, dtype=torch.int64, device=full.device)
         position[self.source_ids] = torch.arange(self.num_sources, device=full.device)

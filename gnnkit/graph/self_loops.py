@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gnnkit.graph.pattern import Pattern
+from gnnkit.graph.pattern import Pattern, may_vary
 from gnnkit.graph.sparse import SparseMatrix
 
 
@@ -20,7 +20,9 @@ def self_loop_entries(pattern: Pattern) -> Tensor:
 
 def with_remaining_self_loops(matrix: SparseMatrix, weight: float | Tensor) -> SparseMatrix:
     """Give every node without a self-loop one of ``weight``; gradients reach a tensor's weight."""
-    pattern, target, loop = matrix.pattern.with_diagonal
+    # Made again at every step where values are learned; else the result is kept with the graph, and this need not be.
+    varies = may_vary(matrix.values) or isinstance(weight, Tensor)
+    pattern, target, loop = matrix.pattern.with_diagonal if varies else matrix.pattern.once("with_diagonal")
     values = matrix.values.new_zeros(pattern.col.numel()).index_copy(0, target, matrix.values)
     if isinstance(weight, Tensor):
         fill = weight.to(values.dtype).reshape(1).expand(loop.numel())

@@ -17,7 +17,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.graph.pattern import Pattern, entries_of_rows, expand_rows, lasting, may_vary, row_pointers, transpose_csr
+from gnnkit.graph.pattern import (
+    Pattern,
+    Transpose,
+    entries_of_rows,
+    expand_rows,
+    inverse_of,
+    lasting,
+    may_vary,
+    row_pointers,
+    transpose_csr,
+)
 
 _HALF = (torch.float16, torch.bfloat16)
 _COLUMNS_OF_A_BAG = 3  # below that the CSR product is as fast, or faster where rows are long
@@ -82,9 +92,12 @@ class SparseMatrix:
         # A cheap look first: in- and out-degrees differ in nearly every directed graph.
         if not torch.equal(row_pointers(pattern.col, pattern.num_cols), pattern.crow):
             return False
-        transpose = pattern.transpose
-        same_pattern = torch.equal(transpose.col, pattern.col)
-        return same_pattern and torch.equal(self.values[transpose.order], self.values)
+        # A symmetric matrix has no more need of its transpose; another has, and it is three numbers an entry.
+        transpose: Transpose = pattern.once("transpose")
+        found = torch.equal(transpose.col, pattern.col) and torch.equal(self.values[transpose.order], self.values)
+        if not found:
+            vars(pattern).setdefault("transpose", transpose)
+        return found
 
     @cached_property
     def transposed_values(self) -> Tensor | None:
@@ -148,9 +161,8 @@ class SparseMatrix:
         kept = self.transposed_values
         values = self.values[t.order] if kept is None else kept
         back = None if kept is None else self.values
-        return sparse_product(
-            values, x, *pattern.transpose_kernel, *pattern.kernel, back, t.inverse if back is None else None
-        )
+        inverse = pattern.transpose_inverse if back is None else None
+        return sparse_product(values, x, *pattern.transpose_kernel, *pattern.kernel, back, inverse)
 
     def to_dense(self) -> Tensor:
         """The dense matrix, duplicates summed."""
@@ -163,7 +175,9 @@ def prepare(matrix: SparseMatrix) -> bool:
     """Find what products with a matrix need, before the compiler traces one: the search looks at values."""
     matrix.pattern.kernel  # noqa: B018
     if not matrix.symmetric:
-        matrix.pattern.transpose_kernel, matrix.transposed_values  # noqa: B018
+        matrix.pattern.transpose_kernel  # noqa: B018
+        if matrix.transposed_values is None:
+            matrix.pattern.transpose_inverse  # noqa: B018
     return True
 
 
@@ -332,9 +346,9 @@ class _Product(torch.autograd.Function):
             grad_x = sparse_product(values, grad, crow, col, symmetric=True)
         elif ctx.needs_input_grad[1]:
             if t_crow is None:
-                t_crow, t_col, t_order, _ = transpose_csr(crow, col, ctx.num_cols)
+                t_crow, t_col, t_order = transpose_csr(crow, col, ctx.num_cols)
             if t_values is None:
-                back: tuple[Tensor | None, Tensor | None] = None, _inverse(t_order)
+                back: tuple[Tensor | None, Tensor | None] = None, inverse_of(t_order)
                 t_values = values.index_select(0, t_order)
             else:
                 back = values, None
@@ -377,12 +391,6 @@ def _block_diagonal(
     return torch.unflatten(product, 0, (size, -1))
 
 
-def _inverse(order: Tensor) -> Tensor:
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.arange(order.numel(), device=order.device)
-    return inverse
-
-
 def sampled_product(left: Tensor, right: Tensor, crow: Tensor, col: Tensor) -> Tensor:
     """left[row] . right[col] for every entry of a pattern: the gradient of the product's values."""
     return _apply(_SampledProduct, left, right, crow, col)
@@ -404,8 +412,8 @@ class _SampledProduct(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_left = sparse_product(grad, right, crow, col)
         if ctx.needs_input_grad[1]:
-            t_crow, t_col, order, inverse = transpose_csr(crow, col, right.size(0))
-            grad_right = sparse_product(grad[order], left, t_crow, t_col, crow, col, None, inverse)
+            t_crow, t_col, order = transpose_csr(crow, col, right.size(0))
+            grad_right = sparse_product(grad[order], left, t_crow, t_col, crow, col, None, inverse_of(order))
         return grad_left, grad_right, None, None
 
     @staticmethod

@@ -172,7 +172,7 @@ def test_an_open_graph_does_what_any_graph_does(opened):
         assert torch.equal(hop_distance(graph, direction=direction), hop_distance(expected, direction=direction))
     assert summarize(graph) == summarize(expected)
     assert (graph.to_scipy() != expected.to_scipy()).nnz == 0
-    for model in (GCN(5, 4, 2, 3, 0.0), GAT(5, 4, 2, 3, 0.0)):
+    for model in (GCN(5, 4, 2, 3, 0.0), GCN(5, 4, 2, 3, 0.0, normalize=False), GAT(5, 4, 2, 3, 0.0)):
         torch.testing.assert_close(model(x, graph), model(x, expected))
         blocks = receptive_field(graph, [3, 60], 2).blocks
         torch.testing.assert_close(model(x[blocks[0].source_ids], blocks), model(x, expected)[[3, 60]])
