@@ -8,6 +8,8 @@ peak of a process of its own: imports, graph and three steps.
     $ python benchmarks/large_gcn.py --out benchmarks/results/large_gcn.json
     $ python benchmarks/large_gcn.py --nodes 100000 --repeats 3     # a short look
 
+Beside the JSON, time against size is drawn. A table of --out is replaced when it is measured again; the others stay.
+
 The machine's memory bandwidth, measured by copying an array, stands beside the times: the products
 with the graph are bound by it.
 """
@@ -112,9 +114,27 @@ def bandwidth() -> float:
     return 2 * source.numel() * 4 / statistics.median(times) / 1e9
 
 
+def draw(tables: dict[str, Any], threads: int, path: Path) -> None:
+    """Time of a step against the number of nodes, a line for each way."""
+    from gnnkit.plots import save_figure
+    from gnnkit.plots.style import colour, label, legend, new_figure
+
+    sizes = {title: int(title.split()[0]) for title in tables if title.endswith(f", {threads} threads")}
+    titles = sorted(sizes, key=sizes.__getitem__)
+    figure, (axes,) = new_figure()
+    for index, way in enumerate(WAYS):
+        times = [tables[title][way]["wall_ms"] for title in titles]
+        axes.plot([sizes[title] for title in titles], times, color=colour(index), marker="o", markersize=4, label=way)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    label(axes, title="A GCN training step, 20 edges a node", x="nodes", y="milliseconds")
+    legend(axes)
+    save_figure(figure, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", nargs="+", type=int, default=[100_000, 1_000_000])
+    parser.add_argument("--nodes", nargs="+", type=int, default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=9, help="rounds at 100,000 nodes; a third of it above")
     parser.add_argument("--out", type=Path, help="write the result here as JSON")
@@ -126,6 +146,8 @@ def main() -> None:
         print(peak_of(options.memory_of, options.nodes[0]))
         return
     result: dict[str, Any] = {"machine": machine(), "bandwidth_gb_s": bandwidth(), "tables": {}}
+    if options.out and options.out.exists():
+        result["tables"] = json.loads(options.out.read_text())["tables"]
     print(f"memory bandwidth {result['bandwidth_gb_s']:.1f} GB/s")
     for num_nodes in options.nodes:
         versions = {way: step_of(way, num_nodes) for way in WAYS}
@@ -147,6 +169,7 @@ def main() -> None:
         result["tables"][f"{num_nodes} nodes, {options.threads} threads"] = rows
         if options.out:
             options.out.write_text(json.dumps(result, indent=1) + "\n")
+            draw(result["tables"], options.threads, options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ user gains who does not know the tricks.
     $ python benchmarks/training.py --data-root DATA --out benchmarks/results/training.json
     $ python benchmarks/training.py --data-root DATA --datasets cora --models gcn --repeats 5   # a short look
 
+A table of --out is replaced when it is measured again; the others stay.
+
 Also the waterfall (each trick's share), and two cases where the lead is small: dense features, and
 60 % of the nodes labelled.
 """
@@ -167,6 +169,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)  # PyG's and the compiler's
     result: Rows = {"machine": machine(), "repeats": options.repeats, "tables": {}}
+    if options.out and options.out.exists():  # what another data set or thread count gave, stays
+        result["tables"] = json.loads(options.out.read_text())["tables"]
     for count in options.threads:
         threads(count)
         for name in options.datasets:

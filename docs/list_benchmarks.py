@@ -75,6 +75,15 @@ def training() -> Iterator[str]:
             for name, fall in zip(names, falls.values(), strict=True)
         ]
         yield table(["", *steps], rows)
+    many = read("many_runs.json")
+    if many is not None:
+        ours, peer = many["gnnkit"], many["peer"]
+        yield (
+            f"{many['runs']} trainings of a GCN on {many['dataset']} of {many['epochs']} epochs, on two cores: "
+            f"{ours['seconds']:.0f} s, start of the command included; PyG, the better of plain, cached and compiled "
+            f"({peer['way']}), two processes side by side: {peer['seconds']:.0f} s ("
+            f"{peer['seconds_per_run']:.1f} s a run, {peer['runs']} of them run), {many['ratio']:.0f} times as long: `python benchmarks/many_runs.py`\n"
+        )
 
 
 def accuracy() -> Iterator[str]:
@@ -99,6 +108,32 @@ def accuracy() -> Iterator[str]:
             for row in reached
         ]
         yield table(["model", "data set", "runs", "ours", "published"], rows)
+    drawn = read("published_splits.json")
+    if drawn is not None:
+        yield (
+            "On random splits (20 of each class, 500, 1000), one per seed and the same for each model; against GCN by "
+            "the corrected resampled t-test, p values adjusted by Holm's rule: "
+            "`python benchmarks/published.py --splits --models gcn gat`\n"
+        )
+        against = {(row["model"], row["dataset"]): row for row in drawn.get("against_gcn", [])}
+        rows = []
+        for row in drawn["rows"]:
+            low, high = row["interval_95"]
+            test = against.get((row["model"], row["dataset"]))
+            rows.append(
+                [
+                    row["model"],
+                    row["dataset"],
+                    str(row["runs"]),
+                    f"{row['mean']:.2f} +- {row['std']:.2f}",
+                    f"{low:.2f} to {high:.2f}",
+                    ""
+                    if test is None
+                    else f"{test['points']:+.2f} [{test['interval_95'][0]:+.2f}, {test['interval_95'][1]:+.2f}]",
+                    "" if test is None else f"{test['p']:.2g}",
+                ]
+            )
+        yield table(["model", "data set", "splits", "accuracy", "of the mean, 95 %", "minus GCN", "p"], rows)
     splits = read("accuracy_splits.json")
     if splits is not None:
         yield (
@@ -151,6 +186,11 @@ def attention() -> Iterator[str]:
     yield table(["layer", "graph", "ours", "PyG eager", "PyG compiled"], rows)
 
 
+def seconds(milliseconds: float) -> str:
+    """A time to read."""
+    return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds / 1e3:.2f} s"
+
+
 def large() -> Iterator[str]:
     """Large GCN."""
     found = read("large_gcn.json")
@@ -162,11 +202,12 @@ def large() -> Iterator[str]:
         f"benchmarks/large_gcn.py`. Memory bandwidth of the machine: {found['bandwidth_gb_s']:.0f} GB/s.\n"
     )
     rows = [
-        [title, way, f"{each['wall_ms'] / 1e3:.2f} s", f"{each['ratio']:.2f}", f"{each['peak_mb'] / 1024:.2f} GB"]
-        for title, ways in found["tables"].items()
+        [title, way, seconds(each["wall_ms"]), f"{each['ratio']:.2f}", f"{each['peak_mb'] / 1024:.2f} GB"]
+        for title, ways in sorted(found["tables"].items(), key=lambda item: int(item[0].split()[0]))
         for way, each in ways.items()
     ]
     yield table(["graph", "", "time", "ratio", "peak of the process"], rows)
+    yield picture("large_gcn.png", "Time of a GCN training step against the number of nodes, 1000 to a million")
 
 
 def hops() -> Iterator[str]:
