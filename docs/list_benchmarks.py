@@ -77,13 +77,21 @@ def training() -> Iterator[str]:
         yield table(["", *steps], rows)
     many = read("many_runs.json")
     if many is not None:
-        ours, peer = many["gnnkit"], many["peer"]
         yield (
-            f"{many['runs']} trainings of a GCN on {many['dataset']} of {many['epochs']} epochs, on two cores: "
-            f"{ours['seconds']:.0f} s, start of the command included; PyG, the better of plain, cached and compiled "
-            f"({peer['way']}), two processes side by side: {peer['seconds']:.0f} s ("
-            f"{peer['seconds_per_run']:.1f} s a run, {peer['runs']} of them run), {many['ratio']:.0f} times as long: `python benchmarks/many_runs.py`\n"
+            f"{many['runs']} trainings of a GCN on {many['dataset']} of {many['epochs']} epochs, by the command, its "
+            f"start included: **{many['seconds']:.0f} s** on two cores. PyG's epochs take so many times as long "
+            "(imports and compiling left out): `python benchmarks/many_runs.py --data-root DATA`\n"
         )
+        ways = list(many["two_processes"])
+        kinds = {
+            "one run after another, two threads": many["one_after_another"],
+            "two processes, one thread each": many["two_processes"],
+        }
+        rows = [
+            [kind, *(f"{times[way] / many['seconds']:.0f} ({times[way]:.0f} s)" for way in ways)]
+            for kind, times in kinds.items()
+        ]
+        yield table(["", *ways], rows)
 
 
 def accuracy() -> Iterator[str]:
