@@ -26,6 +26,10 @@ from gnnkit.graph.sparse import _HALF, _apply, _is_traced, row_sums
 # Heads are done together while they have fewer entries than this: from there on calls cost little.
 _MERGED_ENTRIES = 1 << 17
 
+# Logits of which none lies further below the highest need no maximum for every target: e^-20 is a good float32 yet.
+_NARROW = 20.0
+_SMALLEST_SUM = 1e-10  # of exponentials over any edges at all: one of them is e^-20 or more
+
 
 def attend(
     x: Tensor,
@@ -86,7 +90,11 @@ def _attend(
     scale = 1.0 / keep_probability if keep_probability > 0 else 0.0
     numbers = scale, negative_slope, copies
     crow, col, row, *transpose, place = edges.copies(copies)
-    return _apply_pair(_Attend, x, source, target, edge, kept, *numbers, place, crow, col, row, *transpose)[0]
+    args = x, source, target, edge, kept, *numbers, place, crow, col, row
+    parts = x, source, target, edge
+    if _is_traced() or (torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)):
+        return _apply_pair(_Attend, *args, *transpose)[0]
+    return _attend_op(*args)[0]
 
 
 def _heads_at_once(heads: int, num_entries: int) -> int:
@@ -177,6 +185,16 @@ class _Group:
             out.add_(torch.index_select(self.target, 0, self.row, out=spare))
         return out if self.edge is None else out.add_(self.edge)
 
+    def ceiling(self, slope: float) -> float | None:
+        """A number that no logit is above and none far below, where the nodes' parts tell of one."""
+        if self.source is None or self.target is None or self.edge is not None or slope < 0:
+            return None
+        if self.source.device.type != "cpu" or self.source.numel() == 0 or self.target.numel() == 0:
+            return None  # elsewhere to look at a number is to wait for it
+        ends = zip(self.source.aminmax(), self.target.aminmax(), strict=True)
+        lowest, highest = (value if value > 0 else slope * value for value in (float(s) + float(t) for s, t in ends))
+        return highest if highest - lowest <= _NARROW else None
+
     def drop(self, values: Tensor, spare: Tensor) -> Tensor:
         """``values`` with 0 where dropout takes an edge; overwrites ``spare``."""
         # By way of `spare`: a product of mixed dtypes would allocate that conversion anew each time.
@@ -230,15 +248,26 @@ def _attend_op(
         weight = group.sums(weight, spare)
         if slope != 1.0:
             functional.leaky_relu_(weight, slope)
-        peak = torch.segment_reduce(weight, "max", offsets=crow, unsafe=True)
-        weight.sub_(torch.index_select(peak, 0, row, out=spare)).exp_()
+        peak: Tensor | float | None = group.ceiling(slope)
+        if peak is None:
+            peak = torch.segment_reduce(weight, "max", offsets=crow, unsafe=True)
+            torch.index_select(peak, 0, row, out=spare)
+        weight.sub_(peak if isinstance(peak, float) else spare).exp_()
         total = _row_sum(crow, col, weight, copies * x.size(1))
-        lse[group.heads] = _heads(peak + total.log(), copies)
+        lse = _with_heads(lse, group, total.log().add_(peak), copies)
         summed = row_sums(crow, col, group.drop(weight, spare), _rows(x[group.heads]))
-        # The largest exponential is 1, so only a target without edges has less: 0 / 1 there, not 0 / 0.
-        summed /= total.clamp_min_(1.0).unsqueeze(1)
-        out[group.heads] = _heads(summed.mul_(scale), copies)
+        # Only a target without edges has less: 0 / 1e-10 there, not 0 / 0.
+        summed /= total.clamp_min_(_SMALLEST_SUM).unsqueeze(1)
+        out = _with_heads(out, group, summed if scale == 1.0 else summed.mul_(scale), copies)
     return out, lse
+
+
+def _with_heads(whole: Tensor, group: _Group, rows: Tensor, copies: int) -> Tensor:
+    """``whole``, (K, N, ...), with a group's heads from (N g, ...): those themselves where they are all."""
+    if copies == whole.size(0):
+        return _heads(rows, copies)
+    whole[group.heads] = _heads(rows, copies)
+    return whole
 
 
 torch.library.impl("gnnkit::attend", "CompositeExplicitAutograd", _attend_op)
@@ -294,15 +323,15 @@ def _attend_backward_op(
         logit_grad.mul_(scale).sub_(torch.index_select(mean, 0, row, out=spare)).mul_(weight)
         torch.ops.aten.leaky_relu_backward.grad_input(logit_grad, sums, slope, False, grad_input=logit_grad)
         if target is not None:
-            grad_target[group.heads] = _heads(_row_sum(crow, col, logit_grad, sent.size(0)), copies)
+            grad_target = _with_heads(grad_target, group, _row_sum(crow, col, logit_grad, sent.size(0)), copies)
         if edge is not None:
             grad_edge[group.edge_rows] += group.by_copy(logit_grad, copies)
         if source is not None:
             by_source = torch.index_select(logit_grad, 0, order, out=spare)
-            grad_source[group.heads] = _heads(_row_sum(t_crow, t_col, by_source, num_targets), copies)
+            grad_source = _with_heads(grad_source, group, _row_sum(t_crow, t_col, by_source, num_targets), copies)
         by_source = torch.index_select(group.drop(weight, spare), 0, order, out=spare)
         received = row_sums(t_crow, t_col, by_source, mine)
-        grad_x[group.heads] = _heads(received.mul_(scale), copies)
+        grad_x = _with_heads(grad_x, group, received if scale == 1.0 else received.mul_(scale), copies)
     return grad_x, grad_source, grad_target, grad_edge
 
 

@@ -83,10 +83,14 @@ def _chunks(crow: Tensor, row: Tensor, width: int) -> Iterator[_Chunk]:
         yield _Chunk(slice(start, end), slice(first, last + 1), local)
 
 
-def block_diagonal(att: Tensor) -> Tensor:
-    """One vector per head, ``(H, C) -> (H C, H)``: a product with it is every head's dot product with its own."""
-    heads = att.size(0)
-    return (torch.eye(heads, dtype=att.dtype, device=att.device).unsqueeze(1) * att.unsqueeze(2)).view(-1, heads)
+def block_diagonal(*att: Tensor) -> Tensor:
+    """One vector per head, ``(H, C) -> (H C, H)``: a product with it is every head's dot product with its own.
+
+    Several lie side by side, ``(H C, K H)``.
+    """
+    heads = att[0].size(0)
+    own = torch.eye(heads, dtype=att[0].dtype, device=att[0].device).view(heads, 1, 1, heads)
+    return (torch.stack(att, dim=2).unsqueeze(3) * own).view(-1, len(att) * heads)
 
 
 def _sum_rows(into: Tensor, chunk: _Chunk, rows: Tensor) -> None:

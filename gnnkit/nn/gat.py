@@ -235,7 +235,7 @@ class GATConv(nn.Module):
         if self.version == 1:
             hidden = edges.source_rows(transform(x, self.lin.weight))
             # Of the targets alone, a product of their own with so few columns would take longer.
-            ends = hidden @ torch.cat([block_diagonal(self.att_src[0]), block_diagonal(self.att_dst[0])], dim=1)
+            ends = hidden @ block_diagonal(self.att_src[0], self.att_dst[0])
             source, target = ends[..., : self.heads], _targets(ends[..., self.heads :], edges)
             edge = None
             if edge_attr is not None and self.lin_edge is not None and self.att_edge is not None:

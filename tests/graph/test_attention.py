@@ -83,6 +83,29 @@ def test_equals_loops(
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize("slope", [0.2, 0.0, 1.0, 3.0, -0.5])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 8.0, 500.0])
+def test_logits_far_apart_and_close_together(spread: float, slope: float) -> None:
+    # Where all lie close together there is one maximum for all, elsewhere one for each target.
+    torch.manual_seed(0)
+    edges, x = random_edges(self_loops=False), torch.randn(2, 11, 4)
+    source, target = spread * torch.randn(2, 11), spread * torch.randn(2, 11)
+    expected = reference(x.double(), edges, source.double(), target.double(), None, slope, None, 1.0).float()
+    parts = {"source": source, "target": target, "negative_slope": slope}
+    torch.testing.assert_close(attend(x, edges, **parts), expected, rtol=2e-4, atol=1e-5)
+    with_gradients = attend(x.clone().requires_grad_(), edges, **parts)
+    torch.testing.assert_close(with_gradients.detach(), attend(x, edges, **parts), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_logit_that_is_no_number_stays_with_its_targets(value: float) -> None:
+    edges = entering_edges(torch.tensor([[0, 1, 2, 3], [1, 1, 3, 3]]), 4, self_loops=False)
+    source = torch.tensor([[value, 0.5, 1.0, 2.0]])
+    out = attend(torch.ones(1, 4, 2), edges, source=source, target=torch.zeros(1, 4))
+    torch.testing.assert_close(out[0, 3], torch.ones(2))
+    assert bool(torch.isnan(out[0, 1]).all()) == (value != float("-inf"))
+
+
 def test_more_edges_than_pairs_of_nodes() -> None:
     torch.manual_seed(0)
     edges = random_edges(False, 3, 200)
