@@ -8,6 +8,9 @@ model: intervals, and each model against GCN by the corrected resampled t-test, 
     $ python benchmarks/published.py --data-root DATA --models gcn gat --splits --jobs 2 \
         --out benchmarks/results/published_splits.json
 
+Where the mean falls short of the published one by more than half a point, PyG's own layers are trained beside, by the
+same rule and settings (--beside N seeds), to tell the layer from the rest.
+
 Runs lie in --runs-folder and are not trained again; the table is written after every line of it. The
 epoch is the one of lowest validation loss, the earlier on ties; test labels are read once, after that.
 """
@@ -17,16 +20,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from timing import machine
+from torch import Tensor, nn
+from torch.nn.functional import dropout, elu
 
 from gnnkit.jobs import DataSource, NodeJob, resume_node_job, run_node_job
 from gnnkit.jobs.compare import compare_runs
 from gnnkit.models.registry import recipe_of
-from gnnkit.runs import holm, spread
-from gnnkit.training import TrainConfig
+from gnnkit.runs import holm, run_many, seed_everything, spread
+from gnnkit.training import TrainConfig, fit
 
 PUBLISHED = {
     ("gcn", "cora"): 81.5, ("gcn", "citeseer"): 70.3, ("gcn", "pubmed"): 79.0,
@@ -34,6 +40,31 @@ PUBLISHED = {
     ("gcnii", "cora"): 85.5,
 }  # fmt: skip
 RUNS = {"gcn": 100, "gat": 100, "gcnii": 10}
+
+
+class PyGGAT(nn.Module):
+    """The paper's GAT of PyG's layers."""
+
+    def __init__(self, in_channels: int, out_channels: int, out_heads: int) -> None:
+        from torch_geometric.nn import GATConv
+
+        super().__init__()
+        self.first = GATConv(in_channels, 8, heads=8, dropout=0.6)
+        self.second = GATConv(64, out_channels, heads=out_heads, concat=False, dropout=0.6)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        hidden = elu(self.first(dropout(x, 0.6, self.training), edge_index))
+        out: Tensor = self.second(dropout(hidden, 0.6, self.training), edge_index)
+        return out
+
+
+def beside(shared: tuple[DataSource, TrainConfig], seed: int) -> float:
+    """The test accuracy of PyG's layers, trained as ours."""
+    source, training = shared
+    data = source.load()
+    seed_everything(seed)
+    model = PyGGAT(data.num_features, data.num_classes, 8 if data.name == "pubmed" else 1)
+    return fit(model, data, replace(training, seed=seed)).test_accuracy
 
 
 def trained(job: NodeJob, folder: Path, jobs: int) -> dict[str, Any]:
@@ -76,6 +107,13 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
         if not options.splits:
             published = PUBLISHED[model, dataset]
             row |= {"published": published, "within_half_a_point": found.mean > published - 0.5}
+            short = found.mean <= published - 0.5
+            if short and model == "gat" and options.beside:
+                outcomes = run_many(beside, range(options.beside), shared=(source, training), jobs=options.jobs)
+                row["pyg"] = {"values": [100 * each.value for each in outcomes if each.value is not None]}
+                of_pyg = spread(row["pyg"]["values"])
+                row["pyg"] |= {"mean": of_pyg.mean, "std": of_pyg.std, "runs": len(row["pyg"]["values"])}
+                line += f"   PyG's layers {of_pyg.mean:.2f} +- {of_pyg.std:.2f} ({row['pyg']['runs']} runs)"
             line += f"   published {published:.1f}, {found.mean - published:+.2f}"
         print(line, flush=True)
         result["rows"].append(row)
@@ -123,6 +161,7 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=["cora", "citeseer", "pubmed"])
     parser.add_argument("--runs", type=int, help="seeds; 100, for gcnii 10, when omitted")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--beside", type=int, default=20, help="seeds of PyG's layers where ours fall short")
     parser.add_argument("--splits", action="store_true", help="draw a random split per run")
     parser.add_argument("--runs-folder", type=Path, default=Path("runs/published"))
     parser.add_argument("--out", type=Path, help="write the table here as JSON")
