@@ -14,7 +14,8 @@ from gnnkit.graph import normalization, self_loops
 from gnnkit.graph.coalesce import coalesced
 from gnnkit.graph.combine import block_diagonal, induced
 from gnnkit.graph.pattern import Pattern, lasting, may_vary, off_tape, plain
-from gnnkit.graph.sparse import SparseMatrix, over_nodes, prepare
+from gnnkit.graph.sparse import SparseMatrix, prepare
+from gnnkit.graph.sparse_product import over_nodes
 from gnnkit.graph.validation import (
     checked_device,
     checked_edge_index,

@@ -18,7 +18,7 @@ from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.part import Fetch, Part
 from gnnkit.graph.pattern import off_tape, row_pointers
 from gnnkit.graph.receptive_field import Block
-from gnnkit.graph.sparse import over_nodes
+from gnnkit.graph.sparse_product import over_nodes
 from gnnkit.graph.validation import checked_edge_index
 
 Kept = TypeVar("Kept")

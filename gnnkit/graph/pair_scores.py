@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.graph.entering import EnteringEdges
-from gnnkit.graph.sparse import _HALF, _apply, row_sums
+from gnnkit.graph.sparse_product import HALF, apply, row_sums
 
 # Numbers in the rows of one chunk of edges: 2 MB of float32.
 _CHUNK_NUMBERS = 1 << 19
@@ -55,11 +55,11 @@ def pair_scores(
     """
     tensors = (left, right, att, edge_attr, edge_weight)
     device = left.device.type
-    if torch.is_autocast_enabled(device) or left.dtype in _HALF:
+    if torch.is_autocast_enabled(device) or left.dtype in HALF:
         with torch.autocast(device, enabled=False):
             wide = (None if part is None else part.float() for part in tensors)
-            return _apply(_PairScores, *wide, negative_slope, *edges.copies(1)[:6]).to(left.dtype)
-    return _apply(_PairScores, *tensors, negative_slope, *edges.copies(1)[:6])
+            return apply(_PairScores, *wide, negative_slope, *edges.copies(1)[:6]).to(left.dtype)
+    return apply(_PairScores, *tensors, negative_slope, *edges.copies(1)[:6])
 
 
 class _Chunk(NamedTuple):
@@ -252,13 +252,13 @@ class _PairScores(torch.autograd.Function):
         args = grad, wanted[3], *tensors, ctx.slope, *order
         # The compiler traces no Function inside another's backward; it refuses second derivatives itself.
         compiling = torch.compiler.is_compiling()
-        grads: Any = _PairScoresBackward.forward(*args) if compiling else _apply(_PairScoresBackward, *args)
+        grads: Any = _PairScoresBackward.forward(*args) if compiling else apply(_PairScoresBackward, *args)
         return *(g if want else None for g, want in zip(grads, wanted, strict=True)), *[None] * 7
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
         calls = _calls(info.batch_size, in_dims, args)
-        return torch.stack([_apply(_PairScores, *call) for call in calls]), 0
+        return torch.stack([apply(_PairScores, *call) for call in calls]), 0
 
 
 class _PairScoresBackward(torch.autograd.Function):
@@ -276,7 +276,7 @@ class _PairScoresBackward(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        results = [_apply(_PairScoresBackward, *call) for call in _calls(info.batch_size, in_dims, args)]
+        results = [apply(_PairScoresBackward, *call) for call in _calls(info.batch_size, in_dims, args)]
         return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0,) * 5
 
 

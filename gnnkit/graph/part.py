@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gnnkit.graph.normalization import _power, checked_kind
 from gnnkit.graph.pattern import expand_rows, off_tape
-from gnnkit.graph.sparse import over_nodes, sparse_product
+from gnnkit.graph.sparse_product import over_nodes, sparse_product
 from gnnkit.graph.validation import check_dtype
 
 Kept = TypeVar("Kept")

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.pattern import Pattern, row_pointers
-from gnnkit.graph.sparse import SparseMatrix, over_nodes
+from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.sparse_product import over_nodes
 from gnnkit.graph.validation import checked_edge_index
 from gnnkit.nn.inputs import check_channels
 from recurrent.cells import GRUCell, HiddenState

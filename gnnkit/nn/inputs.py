@@ -10,7 +10,8 @@ from torch import Tensor
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.part import Part
 from gnnkit.graph.receptive_field import Block
-from gnnkit.graph.sparse import SparseMatrix, over_nodes
+from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.sparse_product import over_nodes
 from gnnkit.graph.validation import check_dtype
 
 Graph = Adjacency | Block | Part

@@ -8,7 +8,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from gnnkit.graph import Adjacency
 from gnnkit.graph.pattern import Pattern
-from gnnkit.graph.sparse import SparseMatrix, sampled_product, sparse_product
+from gnnkit.graph.sparse import SparseMatrix
+from gnnkit.graph.sparse_product import sampled_product, sparse_product
 from tests.graphs import GRAPHS, Case, cases, random_case
 from tests.reference import dense as reference
 
