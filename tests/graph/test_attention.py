@@ -191,8 +191,8 @@ def test_no_tensor_has_edges_times_channels() -> None:
     x, out = torch.randn(heads, 202, channels), torch.randn(heads, 202, channels)
     parts = torch.randn(heads, 202), torch.randn(heads, 202), None, None, 1.0, 0.2, 1, None
     with Largest() as seen:
-        attention_module._attend_op(x, *parts, *order[:3])
-        attention_module._attend_backward_op(out, out, parts[0], x, *parts, *order[:6])
+        attention_module.attend_forward(x, *parts, *order[:3])
+        attention_module.attend_backward(out, out, parts[0], x, *parts, *order[:6])
     assert 0 < seen.numel <= max(entries, x.numel())  # less even than one number per edge and head
     with Largest() as seen:
         rows, att = torch.randn(1, 202, heads * channels), torch.randn(heads, channels)
