@@ -98,22 +98,22 @@ class GCN2Conv(nn.Module):
         else:
             graph = as_graph(edge_index, edge_weight, num_nodes=x.shape[-2], dtype=x.dtype)
             heard = propagate(graph, gcn_normalized(full_graph(graph), loops, kind), x)
-        sent = (1.0 - self.alpha) * heard
         as_features(x_0, self.channels)
         check_dtype(x_0, x.dtype)
         check_dtype(x, self.weight1.dtype)
-        if x_0.size(-2) < sent.size(-2):
-            raise ValueError(f"x_0 needs a row for each of the {sent.size(-2)} nodes that come out, got {x_0.size(-2)}")
-        initial = self.alpha * x_0[..., : sent.size(-2), :]
+        if x_0.size(-2) < heard.size(-2):
+            raise ValueError(
+                f"x_0 needs a row for each of the {heard.size(-2)} nodes that come out, got {x_0.size(-2)}"
+            )
+        initial = x_0[..., : heard.size(-2), :].to(heard.dtype)  # another one under autocast
         if self.weight2 is None:
-            return self._mapped(sent + initial, self.weight1)
-        return self._mapped(sent, self.weight1) + self._mapped(initial, self.weight2)
+            return self._mapped(torch.lerp(heard, initial, self.alpha), self.weight1)
+        return self._mapped((1.0 - self.alpha) * heard, self.weight1) + self._mapped(self.alpha * initial, self.weight2)
 
     def _mapped(self, x: Tensor, weight: Tensor) -> Tensor:
-        """X ((1 - beta) I + beta W)."""
-        if x.dim() == 2:
-            return torch.addmm(x, x, weight, beta=1.0 - self.beta, alpha=self.beta)
-        return (1.0 - self.beta) * x + self.beta * (x @ weight)
+        """X ((1 - beta) I + beta W): the matrix first, since nodes are many and channels few."""
+        identity = torch.eye(self.channels, dtype=weight.dtype, device=weight.device)
+        return x @ torch.lerp(identity, weight, self.beta)
 
     def extra_repr(self) -> str:
         """The channels and the two shares, as PyG shows them."""
