@@ -51,7 +51,7 @@ def energies(folder: Path, model: str, layers: int, options: argparse.Namespace)
     settings = resolve_options(model, ModelOptions(num_layers=layers, hidden_channels=64), options.dataset)
     torch.manual_seed(0)
     fresh = build_model(model, settings, data.num_features, data.num_classes).eval()
-    done = load(folder / "seed-0" if options.runs > 1 else folder).model.eval()
+    done = load(folder).model.eval()  # of the seed with the lowest validation loss
     measured = {"untrained": fresh, "trained": done}
     return {
         f"{NAMES[model]}, {name}": list(smoothness(each, features_of(data), data.adjacency).relative)
