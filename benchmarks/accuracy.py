@@ -118,16 +118,16 @@ def main() -> None:
             f"{test.interval.high:+.2f}]   {'equivalent' if test.equivalent else 'not shown equivalent'}",
             flush=True,
         )
-    if options.out:
-        result = {
-            "what": "test accuracy in percent at the epoch of lowest validation loss",
-            "split": "random, one per run" if options.splits else "public",
-            "runs": options.runs,
-            "rows": rows,
-            "versions": versions(),
-            "machine": f"{platform.system()} {platform.machine()}, {options.jobs} processes of one thread",
-        }
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        if options.out:  # after every data set: the whole takes long
+            result = {
+                "what": "test accuracy in percent at the epoch of lowest validation loss",
+                "split": "random, one per run" if options.splits else "public",
+                "runs": options.runs,
+                "rows": rows,
+                "versions": versions(),
+                "machine": f"{platform.system()} {platform.machine()}, {options.jobs} processes of one thread",
+            }
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
