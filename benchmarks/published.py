@@ -24,9 +24,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pyg_models import GAT
 from timing import machine
-from torch import Tensor, nn
-from torch.nn.functional import dropout, elu
 
 from gnnkit.jobs import DataSource, NodeJob, resume_node_job, run_node_job
 from gnnkit.jobs.compare import compare_runs
@@ -42,28 +41,12 @@ PUBLISHED = {
 RUNS = {"gcn": 100, "gat": 100, "gcnii": 10}
 
 
-class PyGGAT(nn.Module):
-    """The paper's GAT of PyG's layers."""
-
-    def __init__(self, in_channels: int, out_channels: int, out_heads: int) -> None:
-        from torch_geometric.nn import GATConv
-
-        super().__init__()
-        self.first = GATConv(in_channels, 8, heads=8, dropout=0.6)
-        self.second = GATConv(64, out_channels, heads=out_heads, concat=False, dropout=0.6)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        hidden = elu(self.first(dropout(x, 0.6, self.training), edge_index))
-        out: Tensor = self.second(dropout(hidden, 0.6, self.training), edge_index)
-        return out
-
-
 def beside(shared: tuple[DataSource, TrainConfig], seed: int) -> float:
     """The test accuracy of PyG's layers, trained as ours."""
     source, training = shared
     data = source.load()
     seed_everything(seed)
-    model = PyGGAT(data.num_features, data.num_classes, 8 if data.name == "pubmed" else 1)
+    model = GAT(data.num_features, data.num_classes, 8 if data.name == "pubmed" else 1)
     return fit(model, data, replace(training, seed=seed)).test_accuracy
 
 

@@ -62,7 +62,7 @@ class GAT(nn.Module):
         self.first = GATConv(in_channels, 8, heads=8, dropout=0.6)
         self.second = GATConv(64, out_channels, heads=out_heads, concat=False, dropout=0.6)
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         x = dropout(x, 0.6, self.training) if x.layout == torch.strided else sparse_dropout(x, 0.6, self.training)
         hidden = elu(self.first(x, edge_index))
         return self.second(dropout(hidden, 0.6, self.training), edge_index)

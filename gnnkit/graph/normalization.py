@@ -6,7 +6,7 @@ with in-degrees at both ends, as PyG does for directed graphs.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -39,19 +39,25 @@ def normalized(matrix: SparseMatrix, kind: str) -> SparseMatrix:
             normalise: the inverse of a subnormal float32 is infinite in float32, as is the sum of two large ones.
     """
     pattern, values = matrix.pattern, matrix.values.double()
-    col, row = pattern.col, pattern.row if may_vary(values) else pattern.once("row")
+    col = pattern.col
     entering = degree(values, col, pattern.num_cols)
     if kind == "sym":
         scale = _power(entering, -0.5)
         # The product of both scales first: it commutes, so a symmetric graph stays symmetric to the last bit.
-        factor = scale[row] * scale[col]
+        factor = scale[_rows(matrix)] * scale[col]
     elif kind == "row":
         factor = _power(entering, -1.0)[col]
     else:
+        row = _rows(matrix)
         factor = _power(degree(values, row, pattern.num_rows), -1.0)[row]
     result = (values * factor).to(matrix.values.dtype)
     known = kind == "sym" and not result.requires_grad and matrix.symmetric
     return SparseMatrix(pattern, result, symmetric=True if known else None)
+
+
+def _rows(matrix: SparseMatrix) -> Tensor:
+    # Kept where weights are learned, and so normalised at every step.
+    return matrix.pattern.row if may_vary(matrix.values) else cast(Tensor, matrix.pattern.once("row"))
 
 
 def degree(values: Tensor, index: Tensor, size: int) -> Tensor:
