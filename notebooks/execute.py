@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 FOLDER = Path(__file__).parent
@@ -24,8 +25,10 @@ def executed(path: Path) -> Any:
 
     notebook = nbformat.read(path, as_version=4)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent), "PYTHONWARNINGS": "ignore"}
-    config = Config({"KernelManager": {"transport": "ipc"}})  # files, no ports
-    NotebookClient(notebook, timeout=300, kernel_name="python3", config=config).execute(env=environment)
+    with TemporaryDirectory() as folder:
+        # Sockets in a folder, no ports; where none is named, they stay behind in the working directory.
+        config = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
+        NotebookClient(notebook, timeout=300, kernel_name="python3", config=config).execute(env=environment)
     return tidied(notebook)
 
 

@@ -90,7 +90,7 @@ def _attend(
     parts = x, source, target, edge
     if is_traced() or (torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)):
         return _apply_pair(_Attend, *args, *transpose)[0]
-    return attend_forward(*args)[0]
+    return attend_forward(*args, with_lse=False)[0]
 
 
 def _heads_at_once(heads: int, num_entries: int) -> int:

@@ -144,9 +144,11 @@ def attend_forward(
     crow: Tensor,
     col: Tensor,
     row: Tensor,
+    *,
+    with_lse: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """The sum ``(K, T, C)`` and the log of each target's sum of exponentials ``(K, T)``."""
-    out, lse = _empty_outputs(x, copies, crow)
+    """The sum ``(K, T, C)`` and the log of each target's sum of exponentials ``(K, T)``, which the backward reads."""
+    out, lse = (None, None) if copies == x.size(0) else _empty_outputs(x, copies, crow)
     weight, spare = _scratch(x, col.numel(), 2)
     for head in range(0, x.size(0), copies):
         group = _Group(head, copies, (source, target, edge, kept), place, col, row)
@@ -159,17 +161,18 @@ def attend_forward(
             torch.index_select(peak, 0, row, out=spare)
         weight.sub_(peak if isinstance(peak, float) else spare).exp_()
         total = _row_sum(crow, col, weight, copies * x.size(1))
-        lse = _with_heads(lse, group, total.log().add_(peak), copies)
+        if with_lse:
+            lse = _with_heads(lse, group, total.log().add_(peak), copies)
         summed = row_sums(crow, col, group.drop(weight, spare), _rows(x[group.heads]))
         # Only a target without edges has less: 0 / 1e-10 there, not 0 / 0.
         summed /= total.clamp_min_(_SMALLEST_SUM).unsqueeze(1)
         out = _with_heads(out, group, summed if scale == 1.0 else summed.mul_(scale), copies)
-    return out, lse
+    return cast("tuple[Tensor, Tensor]", (out, lse))
 
 
-def _with_heads(whole: Tensor, group: _Group, rows: Tensor, copies: int) -> Tensor:
-    """``whole``, (K, N, ...), with a group's heads from (N g, ...): those themselves where they are all."""
-    if copies == whole.size(0):
+def _with_heads(whole: Tensor | None, group: _Group, rows: Tensor, copies: int) -> Tensor:
+    """``whole``, (K, N, ...), with a group's heads from (N g, ...); those themselves where they are all."""
+    if whole is None:
         return _heads(rows, copies)
     whole[group.heads] = _heads(rows, copies)
     return whole
@@ -185,11 +188,17 @@ def _(x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
 
 
 def _empty_gradients(
-    x: Tensor, source: Tensor | None, target: Tensor | None, edge: Tensor | None
-) -> tuple[Tensor, ...]:
-    of_x = x.new_empty(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
-    of_nodes = (x.new_zeros(0) if part is None else x.new_zeros(part.shape[::-1]).t() for part in (source, target))
-    return of_x, *of_nodes, x.new_zeros(0) if edge is None else x.new_zeros(edge.shape)
+    x: Tensor, source: Tensor | None, target: Tensor | None, edge: Tensor | None, together: bool = False
+) -> tuple[Any, ...]:
+    """What the heads' gradients are written into; None where one product gives those of all heads together."""
+
+    def of_nodes(part: Tensor | None) -> Tensor | None:
+        if part is None:
+            return x.new_zeros(0)
+        return None if together else x.new_zeros(part.shape[::-1]).t()
+
+    of_x = None if together else x.new_empty(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
+    return of_x, of_nodes(source), of_nodes(target), x.new_zeros(0) if edge is None else x.new_zeros(edge.shape)
 
 
 def attend_backward(
@@ -213,7 +222,7 @@ def attend_backward(
     order: Tensor,
 ) -> tuple[Tensor, ...]:
     """Gradients of ``x``, ``source``, ``target`` and ``edge``; empty where a part was not given."""
-    grad_x, grad_source, grad_target, grad_edge = _empty_gradients(x, source, target, edge)
+    grad_x, grad_source, grad_target, grad_edge = _empty_gradients(x, source, target, edge, copies == x.size(0))
     num_targets = crow.numel() - 1
     sums, weight, logit_grad, spare = _scratch(x, col.numel(), 4)
     for head in range(0, x.size(0), copies):

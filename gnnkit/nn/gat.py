@@ -236,7 +236,8 @@ class GATConv(nn.Module):
             hidden = edges.source_rows(transform(x, self.lin.weight))
             # Of the targets alone, a product of their own with so few columns would take longer.
             ends = hidden @ block_diagonal(self.att_src[0], self.att_dst[0])
-            source, target = ends[..., : self.heads], _targets(ends[..., self.heads :], edges)
+            source, target = ends.chunk(2, dim=-1)
+            target = _targets(target, edges)
             edge = None
             if edge_attr is not None and self.lin_edge is not None and self.att_edge is not None:
                 # Both maps at once: an edge never has a row of channels.
@@ -341,7 +342,8 @@ def dropped_edges(edges: EnteringEdges, heads: int, p: float) -> Tensor:
 
 def _targets(rows: Tensor, edges: EnteringEdges) -> Tensor:
     """The targets' rows: a block's first, a graph's all."""
-    return rows[..., : edges.num_targets, :]
+    # Without need, a slice costs its gradient a row of zeros for every node.
+    return rows if rows.size(-2) == edges.num_targets else rows[..., : edges.num_targets, :]
 
 
 def _heads_first(x: Tensor) -> Tensor:
