@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gnnkit.jobs.forecast_job import ForecastJob, TemporalSource
-from gnnkit.jobs.train_forecasts import ForecastSummary, resume_forecast_job, run_forecast_job
+from gnnkit.jobs.job_run import JobSummary
+from gnnkit.jobs.train_forecasts import resume_forecast_job, run_forecast_job
 from gnnkit.runs import environment
 
 # What is asked of the model on the graph: error, steps ahead, at most.
@@ -24,7 +25,7 @@ AIMS = {
 }
 
 
-def trained(dataset: str, runs: int, jobs: int, folder: Path) -> ForecastSummary:
+def trained(dataset: str, runs: int, jobs: int, folder: Path) -> JobSummary:
     """The job's summary: what is there already is gone on with."""
     if (folder / "config.toml").exists():
         return resume_forecast_job(folder, jobs=jobs)

@@ -16,7 +16,7 @@ from gnnkit.distributed.launch import under_torchrun
 from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
-    from gnnkit.jobs import DataSource, NodeJob, NodeSummary
+    from gnnkit.jobs import DataSource, JobSummary, NodeJob
 
 _DATA, _MODEL, _TRAINING = "Data", "Model", "Training"
 
@@ -287,7 +287,7 @@ def _shared_how(
     return None
 
 
-def _run(job: "NodeJob", out: Path | None, jobs: int, progress: Literal["auto", "quiet"]) -> "NodeSummary | None":
+def _run(job: "NodeJob", out: Path | None, jobs: int, progress: Literal["auto", "quiet"]) -> "JobSummary | None":
     if job.distributed is None:
         from gnnkit.jobs import run_node_job
 
@@ -297,7 +297,7 @@ def _run(job: "NodeJob", out: Path | None, jobs: int, progress: Literal["auto", 
     return run_distributed_job(job, out, progress=progress)
 
 
-def _resume(path: Path, jobs: int, progress: Literal["auto", "quiet"]) -> "NodeSummary | None":
+def _resume(path: Path, jobs: int, progress: Literal["auto", "quiet"]) -> "JobSummary | None":
     if not under_torchrun():
         from gnnkit.jobs import resume_node_job
 

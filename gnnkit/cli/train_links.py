@@ -12,13 +12,13 @@ from gnnkit.distributed.launch import under_torchrun
 from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
+    from gnnkit.jobs.job_run import JobSummary
     from gnnkit.jobs.node_job import DataSource
-    from gnnkit.jobs.train_links import LinkSummary
 
 _OF_NODES = ("labels", "split", "prune", "batch_size", "fanout", "workers", "distributed")
 
 
-def new_run(context: typer.Context, source: "DataSource", options: dict[str, Any]) -> "LinkSummary":
+def new_run(context: typer.Context, source: "DataSource", options: dict[str, Any]) -> "JobSummary":
     """Train as the command line says.
 
     Args:
@@ -61,7 +61,7 @@ def new_run(context: typer.Context, source: "DataSource", options: dict[str, Any
     return run_link_job(job, given["out"], jobs=given["jobs"], progress=_progress())
 
 
-def report(summary: "LinkSummary", json: bool) -> None:
+def report(summary: "JobSummary", json: bool) -> None:
     """Print what became of the job."""
     from gnnkit.jobs.train_links import table
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.jobs.forecast_job import ForecastJob
-from gnnkit.runs import RunFolder, config_to_toml
+from gnnkit.jobs.job_run import settings_section
+from gnnkit.runs import RunFolder
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.text import printable
 from gnnkit.training.windows import Windows
@@ -98,12 +99,7 @@ def write(folder: RunFolder, job: ForecastJob, summary: dict[str, Any]) -> None:
         *(f"| {name} | {value} |" for name, value in [*table(summary), *remarks(summary)]),
         "",
         *(f"![{name}]({name})\n" for name in PICTURES if (folder.path / name).exists()),
-        "## Settings",
-        "",
-        "```toml",
-        config_to_toml(job).rstrip(),
-        "```",
-        "",
+        *settings_section(job),
     ]
     atomic_write(folder.path / "report.md", "\n".join(lines))
 

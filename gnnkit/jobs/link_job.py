@@ -14,6 +14,7 @@ from gnnkit.data.node_data import NodeData
 from gnnkit.errors import RunError
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.graph.validation import checked_edge_index
+from gnnkit.jobs.job_run import job_of
 from gnnkit.jobs.node_job import DataSource
 from gnnkit.jobs.saved_model import highest_of_seeds, model_with
 from gnnkit.models.link_predictor import LinkPredictor
@@ -182,6 +183,4 @@ def job_in(folder: RunFolder) -> LinkJob:
         RunError: If it is of another kind.
         FileFormatError: If its config is damaged.
     """
-    if folder.kind != KIND:
-        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-    return folder.read_config(LinkJob)
+    return job_of(folder, KIND, LinkJob)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.data.node_data import NodeData
+from gnnkit.jobs.job_run import settings_section
 from gnnkit.jobs.node_job import NodeJob
 from gnnkit.models.registry import recipe_of
 from gnnkit.nn.gat import GATConv
-from gnnkit.runs import RunFolder, config_to_toml
+from gnnkit.runs import RunFolder
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.text import printable
 from gnnkit.training.layerwise import LayeredModel
@@ -186,11 +187,6 @@ def write(folder: RunFolder, job: NodeJob, summary: dict[str, Any]) -> None:
             for name, row in zip(names, summary["confusion"], strict=True)
         ),
         "",
-        "## Settings",
-        "",
-        "```toml",
-        config_to_toml(job).rstrip(),
-        "```",
-        "",
+        *settings_section(job),
     ]
     atomic_write(folder.path / "report.md", "\n".join(lines))

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from gnnkit.jobs.job_run import settings_section
 from gnnkit.jobs.sequence_job import SequenceJob
-from gnnkit.runs import RunFolder, config_to_toml
+from gnnkit.runs import RunFolder
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.training.sequences import RECURRENT_GRADIENT, SequenceResult
 
@@ -110,12 +111,7 @@ def write(folder: RunFolder, job: SequenceJob, summary: dict[str, Any]) -> None:
         "|---|---|---|---|---|---|---|",
         *_run_lines(summary),
         "",
-        "## Settings",
-        "",
-        "```toml",
-        config_to_toml(job).rstrip(),
-        "```",
-        "",
+        *settings_section(job),
     ]
     atomic_write(folder.path / "report.md", "\n".join(lines))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from gnnkit.jobs.job_run import JobSummary
 from gnnkit.jobs.row_curves import banded, by_run
 from gnnkit.jobs.row_fingerprint import SEQUENCE_CODE, fingerprint, meaning
 from gnnkit.jobs.sequence_diagnostics import (
@@ -29,7 +30,7 @@ from gnnkit.jobs.sequence_job import CellChoice, CellName, SequenceJob, TaskChoi
 from gnnkit.jobs.sequence_row_cases import GRADIENT, PALINDROME_SCORES, TRAINING_ROWS, Case, TrainingRow
 from gnnkit.jobs.sequence_rows_beyond import BEYOND_ROWS
 from gnnkit.jobs.sequence_sweep import draw_by_length
-from gnnkit.jobs.train_sequences import SequenceSummary, run_sequence_jobs
+from gnnkit.jobs.train_sequences import run_sequence_jobs
 from gnnkit.runs import ProgressMode, RunFolder, environment, read_metrics, spread, write_json
 from gnnkit.training.sequences import RECURRENT_GRADIENT
 from recurrent import RNNCell, unroll
@@ -182,7 +183,7 @@ def _train_row(
     return [_case(row, case, summary) for case, summary in found]
 
 
-def _case(row: TrainingRow, case: Case, summary: SequenceSummary) -> dict[str, Any]:
+def _case(row: TrainingRow, case: Case, summary: JobSummary) -> dict[str, Any]:
     content = summary.content
     results = {name: content["per_run"][name] for name in row.scores if name != GRADIENT}
     metrics = _metrics(case.job, summary, content["seeds"])
@@ -214,12 +215,12 @@ def _folder_name(job: SequenceJob) -> str:
     return f"{job.name}-{model.init}{more}-{rate}-{training.steps}-steps-{job.runs}-runs{recorded}"
 
 
-def _metrics(job: SequenceJob, summary: SequenceSummary, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def _metrics(job: SequenceJob, summary: JobSummary, seeds: Sequence[int]) -> list[dict[str, Any]]:
     paths = [summary.folder] if job.runs == 1 else [summary.folder / f"seed-{seed}" for seed in seeds]
     return [read_metrics(RunFolder.open(path).metrics_path) for path in paths]
 
 
-def _draw_gradients(found: Sequence[tuple[Case, SequenceSummary]], path: Path) -> None:
+def _draw_gradients(found: Sequence[tuple[Case, JobSummary]], path: Path) -> None:
     """The norm of dL/dW_hh by step, a line per run, with the accuracy that the run ended with."""
     from gnnkit.jobs.sequence_report import averaged
     from gnnkit.plots import save_figure

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gnnkit.errors import RunError
+from gnnkit.jobs.job_run import JobSummary, job_of, settings_section, warn_of_changes
 from gnnkit.jobs.sequence_job import CellName, PhasedOptions, SequenceJob
-from gnnkit.jobs.train_sequences import SequenceSummary, run_sequence_jobs
-from gnnkit.runs import ProgressMode, RunFolder, config_to_toml, environment, environment_changes
+from gnnkit.jobs.train_sequences import run_sequence_jobs
+from gnnkit.runs import ProgressMode, RunFolder, environment
 from gnnkit.storage.atomic import atomic_write
 
 KIND = "sequence-sweep"
@@ -53,17 +53,9 @@ class SweepJob:
         return replace(self.base, task=replace(self.base.task, length=length), model=model)
 
 
-@dataclass(frozen=True)
-class SweepSummary:
-    """What became of a sweep: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_sweep(
     sweep: SweepJob, out: str | os.PathLike[str] | None = None, *, jobs: int = 1, progress: ProgressMode = "auto"
-) -> SweepSummary:
+) -> JobSummary:
     """Train at every length, into a new folder with a run folder for each cell and length.
 
     All runs share one queue, ``jobs`` at a time.
@@ -83,25 +75,21 @@ def run_sweep(
 
 def resume_sweep(
     path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> SweepSummary:
+) -> JobSummary:
     """Go on with an interrupted sweep; what is finished is not done again.
 
     Raises:
         RunError: If the folder holds no sweep.
     """
     with RunFolder.resume(path) as folder:
-        if folder.kind != KIND:
-            raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-        sweep, done = folder.read_config(SweepJob), folder.read_summary()
+        sweep, done = job_of(folder, KIND, SweepJob), folder.read_summary()
         if done is not None:
-            return SweepSummary(folder.path, done)
-        now = environment(device=sweep.base.training.device, threads=1)
-        for change in environment_changes(folder.environment, now):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device=sweep.base.training.device, threads=1), warn)
         return _sweep(sweep, folder, jobs, progress)
 
 
-def _sweep(sweep: SweepJob, folder: RunFolder, jobs: int, progress: ProgressMode) -> SweepSummary:
+def _sweep(sweep: SweepJob, folder: RunFolder, jobs: int, progress: ProgressMode) -> JobSummary:
     title, hint = f"sweep {sweep.base.task.name}", f"continue with --resume {folder.path}"
     points = sweep.points()
     done = run_sequence_jobs(points, folder.path, jobs=jobs, progress=progress, title=title, hint=hint)
@@ -117,10 +105,10 @@ def _sweep(sweep: SweepJob, folder: RunFolder, jobs: int, progress: ProgressMode
     draw_by_length(found, folder.path / "accuracy.png", title=sweep.base.task.name)
     _write_report(sweep, folder, content)
     folder.write_summary(content)
-    return SweepSummary(folder.path, content)
+    return JobSummary(folder.path, content)
 
 
-def _point(job: SequenceJob, summary: SequenceSummary) -> dict[str, Any]:
+def _point(job: SequenceJob, summary: JobSummary) -> dict[str, Any]:
     content = summary.content
     scores = {f"{name}_{part}": content[f"{name}_{part}"] for name in SUMMARIES for part in ("mean", "std")}
     return {
@@ -136,7 +124,7 @@ def _point(job: SequenceJob, summary: SequenceSummary) -> dict[str, Any]:
 
 
 def draw_by_length(
-    done: Iterable[tuple[SequenceJob, SequenceSummary]],
+    done: Iterable[tuple[SequenceJob, JobSummary]],
     path: Path,
     *,
     title: str = "",
@@ -196,11 +184,6 @@ def _write_report(sweep: SweepJob, folder: RunFolder, content: Mapping[str, Any]
         "",
         "![Accuracy against length](accuracy.png)",
         "",
-        "## Settings",
-        "",
-        "```toml",
-        config_to_toml(sweep).rstrip(),
-        "```",
-        "",
+        *settings_section(sweep),
     ]
     atomic_write(folder.path / "report.md", "\n".join(lines))

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gnnkit.jobs.job_run import settings_section
 from gnnkit.jobs.sequence_report import averaged
 from gnnkit.jobs.text_job import TextJob
-from gnnkit.runs import RunFolder, config_to_toml
+from gnnkit.runs import RunFolder
 from gnnkit.storage.atomic import atomic_write
 from gnnkit.storage.text import printable
 
@@ -85,12 +86,7 @@ def write(folder: RunFolder, job: TextJob, summary: Mapping[str, Any]) -> None:
         "",
         *(f"    step {each['step']:>7}: {_one_line(each['prompt'] + each['text'])}" for each in shown),
         "",
-        "## Settings",
-        "",
-        "```toml",
-        config_to_toml(job).rstrip(),
-        "```",
-        "",
+        *settings_section(job),
     ]
     atomic_write(folder.path / "report.md", "\n".join(lines))
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gnnkit.errors import FileFormatError, MissingDataError, RunError
+from gnnkit.jobs.job_run import JobSummary
 from gnnkit.jobs.row_curves import banded
 from gnnkit.jobs.row_fingerprint import TEXT_CODE, fingerprint
 from gnnkit.jobs.text_job import TextJob, TextSource, recipe
-from gnnkit.jobs.text_train import TextSummary, resume_text_job, run_text_job
+from gnnkit.jobs.text_train import resume_text_job, run_text_job
 from gnnkit.jobs.text_trained import load_text
 from gnnkit.runs import Interrupted, ProgressMode, RunFolder, environment, read_json, read_metrics, write_json
 from recurrent.generation import GenerationConfig
@@ -303,7 +304,7 @@ def _job(run: Run, texts: Path, quick: bool, **settings: Any) -> TextJob:
     return TextJob(TextSource(str(path), validation=0.0, test=test), model, training, threads)
 
 
-def _trained(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> TextSummary:
+def _trained(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> JobSummary:
     try:
         return _begun_or_resumed(job, path, progress, say)
     except Interrupted as stopped:
@@ -311,7 +312,7 @@ def _trained(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[st
         raise Interrupted(f"{path.name} {what}; run the same command again") from None
 
 
-def _begun_or_resumed(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> TextSummary:
+def _begun_or_resumed(job: TextJob, path: Path, progress: ProgressMode, say: Callable[[str], None]) -> JobSummary:
     if not (path / "config.toml").exists():  # the last file of a folder's making
         return run_text_job(job, path, progress=progress, say=say)
     found = RunFolder.open(path).read_config(TextJob)
@@ -320,7 +321,7 @@ def _begun_or_resumed(job: TextJob, path: Path, progress: ProgressMode, say: Cal
     return resume_text_job(path, progress=progress, warn=say)
 
 
-def _described(summary: TextSummary, ladder: tuple[int, ...]) -> dict[str, Any]:
+def _described(summary: JobSummary, ladder: tuple[int, ...]) -> dict[str, Any]:
     content = summary.content
     trained = ("text", "model", "parameters", "steps", "selected_step", "seconds", "train_accuracy")
     scored = ("train_accuracy_last_100", "train_accuracy_best", "test_bits_per_character", "test_accuracy")

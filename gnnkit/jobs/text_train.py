@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from gnnkit.errors import RunError
 from gnnkit.jobs import text_report
+from gnnkit.jobs.job_run import JobSummary, job_of, warn_of_changes
 from gnnkit.jobs.text_job import CorpusFacts, TextJob
 from gnnkit.jobs.text_trained import KIND, VOCABULARY, read_vocabulary
 from gnnkit.runs import (
@@ -18,7 +18,6 @@ from gnnkit.runs import (
     ProgressMode,
     RunFolder,
     environment,
-    environment_changes,
     use_threads,
     versions,
 )
@@ -27,21 +26,13 @@ from recurrent.generation import Scored
 from recurrent.text import Corpus, Vocabulary
 
 
-@dataclass(frozen=True)
-class TextSummary:
-    """What became of a job: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_text_job(
     job: TextJob,
     out: str | os.PathLike[str] | None = None,
     *,
     progress: ProgressMode = "auto",
     say: Callable[[str], None] = print,
-) -> TextSummary:
+) -> JobSummary:
     """Train as ``job`` says, into a new run folder.
 
     Args:
@@ -70,22 +61,18 @@ def run_text_job(
 
 def resume_text_job(
     path: str | os.PathLike[str], *, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> TextSummary:
+) -> JobSummary:
     """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
 
     Raises:
         RunError: If the folder holds no such job, or its text has changed.
     """
     with RunFolder.resume(path) as folder:
-        if folder.kind != KIND:
-            raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-        job = folder.read_config(TextJob)
+        job = job_of(folder, KIND, TextJob)
         done = folder.read_summary()
         if done is not None:
-            return TextSummary(folder.path, done)
-        now = environment(device=job.training.device, threads=job.threads)
-        for change in environment_changes(folder.environment, now):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device=job.training.device, threads=job.threads), warn)
         corpus = job.source.load()
         if CorpusFacts.of(corpus) != job.corpus:
             raise RunError(f"the text {job.source.path} has changed since {folder.path} was begun; train anew")
@@ -105,7 +92,7 @@ def _check(job: TextJob, corpus: Corpus, vocabulary: Vocabulary) -> None:
 
 def _train(
     job: TextJob, corpus: Corpus, vocabulary: Vocabulary, folder: RunFolder, progress: ProgressMode
-) -> TextSummary:
+) -> JobSummary:
     model = job.new_model(len(vocabulary))
     parts = job.source.parts(corpus, vocabulary)
     with use_threads(job.threads), Progress(job.training.steps, f"train {job.name}", mode=progress) as bar:
@@ -117,7 +104,7 @@ def _train(
     text_report.draw(folder, job, result.history, result.selected_step)
     text_report.write(folder, job, summary)
     folder.write_summary(summary)  # last: it says that the job is done
-    return TextSummary(folder.path, summary)
+    return JobSummary(folder.path, summary)
 
 
 def _summary(job: TextJob, result: TextResult, parameters: int) -> dict[str, Any]:

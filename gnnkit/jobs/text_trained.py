@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gnnkit.errors import FileFormatError, RunError
+from gnnkit.jobs.job_run import job_of
 from gnnkit.jobs.saved_model import model_with, saved_best
 from gnnkit.jobs.text_job import TextJob
 from gnnkit.runs import RunFolder
@@ -74,9 +75,7 @@ def load_text(run: str | os.PathLike[str]) -> TrainedText:
         FileFormatError: If a file in it is damaged; nothing in it is executed.
     """
     folder = RunFolder.open(run)
-    if folder.kind != KIND:
-        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-    job = folder.read_config(TextJob)
+    job = job_of(folder, KIND, TextJob)
     vocabulary = read_vocabulary(folder)
     best = saved_best(folder, "val_loss")
     if best is None:

@@ -24,8 +24,9 @@ from gnnkit.distributed.parts import LocalData, read_part, read_record, write_pa
 from gnnkit.distributed.traffic import Traffic, gathered
 from gnnkit.errors import RunError
 from gnnkit.jobs import node_report
+from gnnkit.jobs.job_run import JobSummary, warn_of_changes
 from gnnkit.jobs.node_job import DataSizes, NodeJob
-from gnnkit.jobs.train_nodes import KIND, NodeSummary, splits_of, summary_of
+from gnnkit.jobs.train_nodes import KIND, splits_of, summary_of
 from gnnkit.jobs.trained import new_model
 from gnnkit.models.registry import resolve_options
 from gnnkit.runs import (
@@ -36,7 +37,6 @@ from gnnkit.runs import (
     config_from_toml,
     config_to_toml,
     environment,
-    environment_changes,
     read_json,
     use_threads,
     write_json,
@@ -69,7 +69,7 @@ class _Begun:
 
 def run_distributed_job(
     job: NodeJob, out: str | os.PathLike[str] | None = None, *, progress: ProgressMode = "auto"
-) -> NodeSummary | None:
+) -> JobSummary | None:
     """Train as ``job`` says, in all processes that torchrun started, into one new run folder.
 
     Where torchrun has started them anew, the run in ``out`` is continued.
@@ -105,7 +105,7 @@ def run_distributed_job(
 
 def resume_distributed_job(
     path: str | os.PathLike[str], *, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> NodeSummary | None:
+) -> JobSummary | None:
     """Go on where an interrupted job of several processes stopped, to the same bits with as many processes.
 
     Raises:
@@ -125,8 +125,7 @@ def resume_distributed_job(
                 raise RunError(f"{folder.path} holds no training of several processes; resume it without torchrun")
             job = folder.read_config(NodeJob)
             now = environment(device=job.training.device, threads=job.threads) | {"processes": group.size}
-            for change in environment_changes(folder.environment, now):
-                warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            warn_of_changes(folder, now, warn)
             return folder
 
         return _Job(group, progress, fresh=False).run(resume)
@@ -139,7 +138,7 @@ class _Job:
         self.group, self.fresh = group, fresh
         self.progress: ProgressMode = progress if group.rank == 0 else "quiet"
 
-    def run(self, open_folder: Callable[[], RunFolder]) -> NodeSummary | None:
+    def run(self, open_folder: Callable[[], RunFolder]) -> JobSummary | None:
         group, started = self.group, time.perf_counter()
         with ExitStack() as held:
             folder: RunFolder | None = None
@@ -155,7 +154,7 @@ class _Job:
             begun = _Begun.from_bytes(group.broadcast(None if mine is None else mine.to_bytes()))
             if begun.done:
                 summary = None if folder is None else folder.read_summary()
-                return None if summary is None else NodeSummary(begun.folder, summary)
+                return None if summary is None else JobSummary(begun.folder, summary)
             return self._train(begun, folder, started)
 
     def _begin(self, folder: RunFolder) -> _Begun:
@@ -196,7 +195,7 @@ class _Job:
                 raise RunError(outcome.error.partition(": ")[2] or outcome.error)
         return config_from_toml(read_json(parts / "data.json")["sizes"], DataSizes, source=parts / "data.json")
 
-    def _train(self, begun: _Begun, folder: RunFolder | None, started: float) -> NodeSummary | None:
+    def _train(self, begun: _Begun, folder: RunFolder | None, started: float) -> JobSummary | None:
         job = begun.job
         config = replace(job.training, device=str(self.group.device))
         with use_threads(job.threads), Progress(config.epochs, f"train {job.name}", mode=self.progress) as bar:
@@ -215,7 +214,7 @@ class _Job:
         node_report.write(folder, job, summary)
         folder.write_summary(summary)  # last: it says that the job is done
         shutil.rmtree(begun.folder / PARTITION, ignore_errors=True)
-        return NodeSummary(folder.path, summary)
+        return JobSummary(folder.path, summary)
 
     def _by_parts(self, begun: _Begun, config: TrainConfig, folder: RunFolder | None, bar: Progress) -> _Trained:
         group, job, parts = self.group, begun.job, begun.folder / PARTITION

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gnnkit.data.temporal import TemporalData
 from gnnkit.errors import RunError
 from gnnkit.jobs import forecast_report
 from gnnkit.jobs.forecast_job import COUNTED_ROWS, TRAINED_ROWS, ForecastJob
+from gnnkit.jobs.job_run import JobSummary, job_of, warn_of_changes
 from gnnkit.runs import (
     Outcome,
     Progress,
@@ -24,7 +25,6 @@ from gnnkit.runs import (
     RunFolder,
     check_settled,
     environment,
-    environment_changes,
     run_many,
     spread,
     versions,
@@ -43,17 +43,9 @@ _COUNTED = {
 }
 
 
-@dataclass(frozen=True)
-class ForecastSummary:
-    """What became of a job: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_forecast_job(
     job: ForecastJob, out: str | os.PathLike[str] | None = None, *, jobs: int = 1, progress: ProgressMode = "auto"
-) -> ForecastSummary:
+) -> JobSummary:
     """Train every row as ``job`` says, into a new run folder.
 
     Args:
@@ -76,20 +68,17 @@ def run_forecast_job(
 
 def resume_forecast_job(
     path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> ForecastSummary:
+) -> JobSummary:
     """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
 
     Raises:
         RunError: If the folder holds no such job.
     """
     with RunFolder.resume(path) as folder:
-        if folder.kind != KIND:
-            raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-        job = folder.read_config(ForecastJob)
+        job = job_of(folder, KIND, ForecastJob)
         if (done := folder.read_summary()) is not None:
-            return ForecastSummary(folder.path, done)
-        for change in environment_changes(folder.environment, environment(device="cpu", threads=1)):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device="cpu", threads=1), warn)
         return _train(job, job.source.load(), folder, jobs, progress)
 
 
@@ -99,9 +88,7 @@ def _windows(job: ForecastJob, data: TemporalData) -> Windows:
     return Windows.of(data, job.length, job.horizon)
 
 
-def _train(
-    job: ForecastJob, data: TemporalData, folder: RunFolder, jobs: int, progress: ProgressMode
-) -> ForecastSummary:
+def _train(job: ForecastJob, data: TemporalData, folder: RunFolder, jobs: int, progress: ProgressMode) -> JobSummary:
     assert job.training is not None, "resolved first"
     started = time.perf_counter()
     work = [(row, job.training.seed + run) for run in range(job.runs) for row in TRAINED_ROWS]
@@ -134,7 +121,7 @@ def _train(
     forecast_report.draw(folder, windows, forecasts, summary)
     forecast_report.write(folder, job, summary)
     folder.write_summary(summary)  # last: it says that the job is done
-    return ForecastSummary(folder.path, summary)
+    return JobSummary(folder.path, summary)
 
 
 def _one_row(shared: tuple[ForecastJob, Path], item: tuple[str, int]) -> ForecastResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,39 +13,30 @@ from typing import Any
 from gnnkit.data.link_splits import LinkSplit
 from gnnkit.data.node_data import NodeData
 from gnnkit.errors import RunError
+from gnnkit.jobs.job_run import (
+    EpochReporter,
+    JobSummary,
+    over_runs,
+    seeds_side_by_side,
+    settings_section,
+    warn_of_changes,
+)
 from gnnkit.jobs.link_job import KIND, LinkJob, job_in, link_options, node_features
 from gnnkit.runs import (
-    Interrupted,
-    Outcome,
-    Progress,
     ProgressMode,
     RunFolder,
     atomic_write,
-    check_settled,
-    config_to_toml,
     environment,
-    environment_changes,
     printable,
-    report_progress,
-    run_many,
-    spread,
     use_threads,
     versions,
 )
 from gnnkit.training.link_prediction import LinkResult, fit_link_predictor
 
 
-@dataclass(frozen=True)
-class LinkSummary:
-    """What became of a job: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_link_job(
     job: LinkJob, out: str | os.PathLike[str] | None = None, *, jobs: int = 1, progress: ProgressMode = "auto"
-) -> LinkSummary:
+) -> JobSummary:
     """Train as ``job`` says, every seed, into a new run folder.
 
     Args:
@@ -72,7 +63,7 @@ def run_link_job(
 
 def resume_link_job(
     path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> LinkSummary:
+) -> JobSummary:
     """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
 
     Raises:
@@ -81,10 +72,8 @@ def resume_link_job(
     with RunFolder.resume(path) as folder:
         job = job_in(folder)
         if (done := folder.read_summary()) is not None:
-            return LinkSummary(folder.path, done)
-        now = environment(device=job.training.device, threads=job.threads)
-        for change in environment_changes(folder.environment, now):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device=job.training.device, threads=job.threads), warn)
         data = job.source.load()
         if data.num_features != job.num_features:
             raise RunError(
@@ -113,42 +102,25 @@ def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-class _Reporter:
-    """Tells the parent process which epoch a run is at."""
-
-    def update(self, completed: int, **fields: float | str) -> None:
-        report_progress(completed)
-
-
-def _train(job: LinkJob, data: NodeData, folder: RunFolder, jobs: int, progress: ProgressMode) -> LinkSummary:
+def _train(job: LinkJob, data: NodeData, folder: RunFolder, jobs: int, progress: ProgressMode) -> JobSummary:
     started = time.perf_counter()
-    epochs = [0] * job.runs
-    with Progress(job.training.epochs * job.runs, f"train {job.name}", mode=progress) as bar:
-
-        def advance(index: int, done: int) -> None:
-            epochs[index] = done
-            bar.update(sum(epochs))
-
-        def settle(outcome: Outcome[LinkResult]) -> None:
-            if outcome.ok:
-                advance(outcome.index, job.training.epochs)
-            else:
-                bar.note(f"seed {job.seeds[outcome.index]} {outcome.status}: {outcome.error}")
-
-        shared = job, data, folder.path
-        outcomes = run_many(_one_seed, job.seeds, shared=shared, jobs=jobs, on_done=settle, on_progress=advance)
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        raise Interrupted(f"stopped; continue with --resume {folder.path}")
-    check_settled(outcomes, f"continue with --resume {folder.path}")
+    outcomes = seeds_side_by_side(
+        _one_seed,
+        job.seeds,
+        (job, data, folder.path),
+        epochs=job.training.epochs,
+        title=f"train {job.name}",
+        hint=f"continue with --resume {folder.path}",
+        jobs=jobs,
+        progress=progress,
+    )
     results = [outcome.value for outcome in outcomes if outcome.value is not None]
-    if not results:
-        raise RunError(f"every run failed, the first with: {outcomes[0].error}")
     summary = _summary(job, data, results)
     summary["seconds"] = time.perf_counter() - started
     _draw(folder, job, results)
     _write_report(folder, job, summary)
     folder.write_summary(summary)  # last: it says that the job is done
-    return LinkSummary(folder.path, summary)
+    return JobSummary(folder.path, summary)
 
 
 def _one_seed(shared: tuple[LinkJob, NodeData, Path], seed: int) -> LinkResult:
@@ -156,7 +128,9 @@ def _one_seed(shared: tuple[LinkJob, NodeData, Path], seed: int) -> LinkResult:
     config = replace(job.training, seed=seed)
     with use_threads(job.threads), RunFolder.create_or_resume(path / f"seed-{seed}", kind=KIND) as folder:
         split = job.split(data, seed)
-        return fit_link_predictor(job.build(), node_features(data), split, config, folder=folder, progress=_Reporter())
+        return fit_link_predictor(
+            job.build(), node_features(data), split, config, folder=folder, progress=EpochReporter()
+        )
 
 
 def _summary(job: LinkJob, data: NodeData, results: list[LinkResult]) -> dict[str, Any]:
@@ -172,9 +146,7 @@ def _summary(job: LinkJob, data: NodeData, results: list[LinkResult]) -> dict[st
         "runs": len(results),
         "failed_runs": job.runs - len(results),
     }
-    for name, values in scores.items():
-        found = spread(values)
-        content[f"{name}_mean"], content[f"{name}_std"] = found.mean, found.std if len(values) > 1 else 0.0
+    content |= over_runs(scores)
     splits = [job.split(data, result.seed) for result in results]
     content |= {f"num_{part}": getattr(splits[0], part).size(1) for part in ("train", "val", "test")}
     content["splits"] = [_fingerprint(split) for split in splits]
@@ -206,6 +178,5 @@ def _draw(folder: RunFolder, job: LinkJob, results: list[LinkResult]) -> None:
 def _write_report(folder: RunFolder, job: LinkJob, summary: dict[str, Any]) -> None:
     lines = [f"# Links: {job.model} on {printable(summary['dataset'])}", ""]
     lines += [f"- {name}: {value}" for name, value in table(summary)]
-    lines += ["", "![Training curves](curves.png)", "", "## Settings", "", "```toml"]
-    lines += [config_to_toml(job).rstrip(), "```", ""]
+    lines += ["", "![Training curves](curves.png)", "", *settings_section(job)]
     atomic_write(folder.path / "report.md", "\n".join(lines))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from gnnkit.data.node_data import NodeData
 from gnnkit.errors import RunError
 from gnnkit.jobs import node_report
+from gnnkit.jobs.job_run import JobSummary, job_of, over_runs, warn_of_changes
 from gnnkit.jobs.node_job import DataSizes, NodeJob
 from gnnkit.jobs.stacked_runs import may_stack, train_stacked
 from gnnkit.jobs.trained import load, new_model
@@ -26,10 +26,8 @@ from gnnkit.runs import (
     RunFolder,
     check_settled,
     environment,
-    environment_changes,
     report_progress,
     run_many,
-    spread,
     use_threads,
     versions,
 )
@@ -38,21 +36,13 @@ from gnnkit.training.nodes import NodeResult, fit
 KIND = "nodes"
 
 
-@dataclass(frozen=True)
-class NodeSummary:
-    """What became of a job: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_node_job(
     job: NodeJob,
     out: str | os.PathLike[str] | None = None,
     *,
     jobs: int = 1,
     progress: ProgressMode = "auto",
-) -> NodeSummary:
+) -> JobSummary:
     """Train as ``job`` says, into a new run folder.
 
     Args:
@@ -78,16 +68,14 @@ def run_node_job(
 
 def resume_node_job(
     path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> NodeSummary:
+) -> JobSummary:
     """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
 
     Raises:
         RunError: If the folder holds no such job.
     """
     with RunFolder.resume(path) as folder:
-        if folder.kind != KIND:
-            raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-        job = folder.read_config(NodeJob)
+        job = job_of(folder, KIND, NodeJob)
         if job.distributed is not None:
             processes = folder.environment.get("processes", 2)
             raise RunError(
@@ -96,17 +84,15 @@ def resume_node_job(
             )
         done = folder.read_summary()
         if done is not None:
-            return NodeSummary(folder.path, done)
-        now = environment(device=job.training.device, threads=job.threads)
-        for change in environment_changes(folder.environment, now):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device=job.training.device, threads=job.threads), warn)
         data = job.source.load()
         if DataSizes.of(data) != job.sizes:
             raise RunError(f"the data has changed since {folder.path} was begun: {job.sizes}, now {DataSizes.of(data)}")
         return _train(job, data, folder, jobs, progress)
 
 
-def _train(job: NodeJob, data: NodeData, folder: RunFolder, jobs: int, progress: ProgressMode) -> NodeSummary:
+def _train(job: NodeJob, data: NodeData, folder: RunFolder, jobs: int, progress: ProgressMode) -> JobSummary:
     started = time.perf_counter()
     results = (_one_run if job.runs == 1 else _many_runs)(job, data, folder, jobs, progress)
     seconds = time.perf_counter() - started
@@ -115,7 +101,7 @@ def _train(job: NodeJob, data: NodeData, folder: RunFolder, jobs: int, progress:
     node_report.draw(folder, job, data, load(folder.path).model, results)
     node_report.write(folder, job, summary)
     folder.write_summary(summary)  # last: it says that the job is done
-    return NodeSummary(folder.path, summary)
+    return JobSummary(folder.path, summary)
 
 
 def _one_run(job: NodeJob, data: NodeData, folder: RunFolder, jobs: int, progress: ProgressMode) -> list[NodeResult]:
@@ -164,13 +150,6 @@ def summary_of(
     job: NodeJob, name: str, results: list[NodeResult], seconds: float, splits: dict[str, Any]
 ) -> dict[str, Any]:
     """What ``summary.json`` says of runs on the data set ``name``, whose splits are those of `splits_of`."""
-
-    def over_runs(values: list[float]) -> tuple[float, float]:
-        if any(math.isnan(value) for value in values):
-            return math.nan, math.nan
-        found = spread(values)
-        return found.mean, 0.0 if len(values) == 1 else found.std
-
     content: dict[str, Any] = {
         "kind": KIND,
         "dataset": name,
@@ -185,8 +164,7 @@ def summary_of(
         "test_accuracy_at_best_val_accuracy": [result.test_at_best_val_accuracy.accuracy for result in results],
         "test_accuracy_at_last_epoch": [result.test_at_last_epoch.accuracy for result in results],
     }
-    for name, values in scores.items():
-        content[f"{name}_mean"], content[f"{name}_std"] = over_runs(values)
+    content |= over_runs(scores)
     content["selected_epochs"] = [result.test.epoch for result in results]
     content["seeds"] = [result.seed for result in results]
     content |= splits

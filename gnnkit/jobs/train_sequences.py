@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gnnkit.errors import RunError
 from gnnkit.jobs import sequence_report
+from gnnkit.jobs.job_run import JobSummary, job_of, over_runs, warn_of_changes
 from gnnkit.jobs.sequence_job import SequenceJob
 from gnnkit.runs import (
     Interrupted,
@@ -21,10 +22,8 @@ from gnnkit.runs import (
     RunFolder,
     check_settled,
     environment,
-    environment_changes,
     report_progress,
     run_many,
-    spread,
     use_threads,
     versions,
 )
@@ -34,21 +33,13 @@ KIND = "sequence"
 _REPORT_SECONDS = 1.0  # between two words of a worker
 
 
-@dataclass(frozen=True)
-class SequenceSummary:
-    """What became of a job: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_sequence_job(
     job: SequenceJob,
     out: str | os.PathLike[str] | None = None,
     *,
     jobs: int = 1,
     progress: ProgressMode = "auto",
-) -> SequenceSummary:
+) -> JobSummary:
     """Train as ``job`` says, into a new run folder.
 
     Args:
@@ -70,7 +61,7 @@ def run_sequence_job(
 
 def resume_sequence_job(
     path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> SequenceSummary:
+) -> JobSummary:
     """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
 
     Raises:
@@ -79,10 +70,8 @@ def resume_sequence_job(
     with RunFolder.resume(path) as folder:
         job, done = _config_and_summary(folder)
         if done is not None:
-            return SequenceSummary(folder.path, done)
-        now = environment(device=job.training.device, threads=job.threads)
-        for change in environment_changes(folder.environment, now):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device=job.training.device, threads=job.threads), warn)
         return _train(job, folder, jobs, progress)
 
 
@@ -94,7 +83,7 @@ def run_sequence_jobs(
     progress: ProgressMode = "auto",
     title: str = "train",
     hint: str = "run the same command again",
-) -> dict[str, SequenceSummary]:
+) -> dict[str, JobSummary]:
     """Train several jobs, each in its folder below ``root``, all their runs in one queue.
 
     What is finished there is not done again, what was interrupted goes on.
@@ -111,7 +100,7 @@ def run_sequence_jobs(
         RunError: If a folder holds a job with other settings, or all runs of a job failed.
         Interrupted: After ctrl-C.
     """
-    done: dict[str, SequenceSummary] = {}
+    done: dict[str, JobSummary] = {}
     left: dict[str, SequenceJob] = {}
     for name, job in points.items():
         job = replace(job, threads=1).resolved()
@@ -125,7 +114,7 @@ def run_sequence_jobs(
             if summary is None:
                 left[name] = job
             else:
-                done[name] = SequenceSummary(folder.path, summary)
+                done[name] = JobSummary(folder.path, summary)
     results, failures = _train_many([(job, root / name) for name, job in left.items()], jobs, progress, title, hint)
     for (name, job), found_results in zip(left.items(), results, strict=True):
         if found_results:
@@ -138,7 +127,7 @@ def run_sequence_jobs(
     return {name: done[name] for name in points}
 
 
-def _train(job: SequenceJob, folder: RunFolder, jobs: int, progress: ProgressMode) -> SequenceSummary:
+def _train(job: SequenceJob, folder: RunFolder, jobs: int, progress: ProgressMode) -> JobSummary:
     started = time.perf_counter()
     if job.runs == 1:
         with use_threads(job.threads), Progress(job.training.steps, f"train {job.name}", mode=progress) as bar:
@@ -223,17 +212,15 @@ def _fit(job: SequenceJob, seed: int, folder: RunFolder, progress: Progress | _S
 
 
 def _config_and_summary(folder: RunFolder) -> tuple[SequenceJob, dict[str, Any] | None]:
-    if folder.kind != KIND:
-        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-    return folder.read_config(SequenceJob), folder.read_summary()
+    return job_of(folder, KIND, SequenceJob), folder.read_summary()
 
 
-def _finish(job: SequenceJob, folder: RunFolder, results: list[SequenceResult], seconds: float) -> SequenceSummary:
+def _finish(job: SequenceJob, folder: RunFolder, results: list[SequenceResult], seconds: float) -> JobSummary:
     summary = summarize(job, results, seconds)
     sequence_report.draw(folder, job, results)
     sequence_report.write(folder, job, summary)
     folder.write_summary(summary)  # last: it says that the job is done
-    return SequenceSummary(folder.path, summary)
+    return JobSummary(folder.path, summary)
 
 
 def summarize(job: SequenceJob, results: list[SequenceResult], seconds: float) -> dict[str, Any]:
@@ -254,8 +241,7 @@ def summarize(job: SequenceJob, results: list[SequenceResult], seconds: float) -
         "steps",
     )
     scores = {name: [float(getattr(result, name)) for result in results] for name in names}
-    for name, values in scores.items():
-        content[f"{name}_mean"], content[f"{name}_std"] = _mean_and_std(values)
+    content |= over_runs(scores)
     content["solved_runs"] = sum(result.solved_at is not None for result in results)
     content["solved_at"] = [result.solved_at for result in results]
     content["selected_steps"] = [result.selected_step for result in results]
@@ -269,10 +255,3 @@ def summarize(job: SequenceJob, results: list[SequenceResult], seconds: float) -
     content["versions"] = versions()
     content["options"] = asdict(job.model)
     return content
-
-
-def _mean_and_std(values: list[float]) -> tuple[float, float]:
-    if not all(map(math.isfinite, values)):
-        return math.nan, math.nan
-    found = spread(values)
-    return found.mean, 0.0 if len(values) == 1 else found.std

@@ -5,44 +5,36 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gnnkit.data.treebanks import Treebank
 from gnnkit.errors import RunError
+from gnnkit.jobs.job_run import (
+    EpochReporter,
+    JobSummary,
+    over_runs,
+    seeds_side_by_side,
+    settings_section,
+    warn_of_changes,
+)
 from gnnkit.jobs.trained_trees import KIND, job_in, load_trees, write_vocabulary
 from gnnkit.jobs.tree_job import TreeJob, TreeSizes
 from gnnkit.runs import (
-    Interrupted,
-    Outcome,
-    Progress,
     ProgressMode,
     RunFolder,
     atomic_write,
-    config_to_toml,
     environment,
-    environment_changes,
     printable,
-    report_progress,
-    run_many,
-    spread,
     versions,
 )
 from gnnkit.training.trees import TreeResult, TreeScores, fit_trees
 
 
-@dataclass(frozen=True)
-class TreeSummary:
-    """What became of a job: its folder, and what ``summary.json`` holds."""
-
-    folder: Path
-    content: dict[str, Any]
-
-
 def run_tree_job(
     job: TreeJob, out: str | os.PathLike[str] | None = None, *, jobs: int = 1, progress: ProgressMode = "auto"
-) -> TreeSummary:
+) -> JobSummary:
     """Train as ``job`` says, every seed, into a new run folder.
 
     Args:
@@ -63,7 +55,7 @@ def run_tree_job(
 
 def resume_tree_job(
     path: str | os.PathLike[str], *, jobs: int = 1, progress: ProgressMode = "auto", warn: Callable[[str], None] = print
-) -> TreeSummary:
+) -> JobSummary:
     """Go on where an interrupted job stopped; the results are those of one never interrupted, bit for bit.
 
     Raises:
@@ -72,9 +64,8 @@ def resume_tree_job(
     with RunFolder.resume(path) as folder:
         job = job_in(folder)
         if (done := folder.read_summary()) is not None:
-            return TreeSummary(folder.path, done)
-        for change in environment_changes(folder.environment, environment(device="cpu", threads=1)):
-            warn(f"the last bits may differ from an uninterrupted run's: {change}")
+            return JobSummary(folder.path, done)
+        warn_of_changes(folder, environment(device="cpu", threads=1), warn)
         return _train(job, job.source.load(), folder, jobs, progress)
 
 
@@ -110,34 +101,20 @@ def table(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-class _Reporter:
-    """Tells the parent process which epoch a run is at."""
-
-    def update(self, completed: int, **fields: float | str) -> None:
-        report_progress(completed)
-
-
-def _train(job: TreeJob, treebank: Treebank, folder: RunFolder, jobs: int, progress: ProgressMode) -> TreeSummary:
+def _train(job: TreeJob, treebank: Treebank, folder: RunFolder, jobs: int, progress: ProgressMode) -> JobSummary:
     started = time.perf_counter()
     words = job.vocabulary(treebank)
     write_vocabulary(folder, words, TreeSizes.of(treebank, words))
-    epochs = [0] * job.runs
-    with Progress(job.training.epochs * job.runs, f"trees {treebank.name}", mode=progress) as bar:
-
-        def advance(index: int, done: int) -> None:
-            epochs[index] = done
-            bar.update(sum(epochs))
-
-        def settle(outcome: Outcome[TreeResult]) -> None:
-            if outcome.ok:
-                advance(outcome.index, job.training.epochs)
-            else:
-                bar.note(f"seed {job.seeds[outcome.index]} {outcome.status}: {outcome.error}")
-
-        shared = job, treebank, folder.path
-        outcomes = run_many(_one_seed, job.seeds, shared=shared, jobs=jobs, on_done=settle, on_progress=advance)
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        raise Interrupted(f"stopped; continue with --resume {folder.path}")
+    outcomes = seeds_side_by_side(
+        _one_seed,
+        job.seeds,
+        (job, treebank, folder.path),
+        epochs=job.training.epochs,
+        title=f"trees {treebank.name}",
+        hint=f"continue with --resume {folder.path}",
+        jobs=jobs,
+        progress=progress,
+    )
     results = [outcome.value for outcome in outcomes if outcome.value is not None]
     if failed := [outcome for outcome in outcomes if outcome.value is None]:
         raise RunError(f"seed {job.seeds[failed[0].index]} failed: {failed[0].error}")
@@ -146,7 +123,7 @@ def _train(job: TreeJob, treebank: Treebank, folder: RunFolder, jobs: int, progr
     _draw(folder, treebank, results)
     _write_report(folder, job, treebank, summary)
     folder.write_summary(summary)  # last: it says that the job is done
-    return TreeSummary(folder.path, summary)
+    return JobSummary(folder.path, summary)
 
 
 def _one_seed(shared: tuple[TreeJob, Treebank, Path], seed: int) -> TreeResult:
@@ -156,7 +133,7 @@ def _one_seed(shared: tuple[TreeJob, Treebank, Path], seed: int) -> TreeResult:
     model = job.build(TreeSizes.of(treebank, words), seed)
     with RunFolder.create_or_resume(path / f"seed-{seed}", kind=KIND) as folder:
         config = replace(job.training, seed=seed)
-        return fit_trees(model, train, dev, test, config, folder=folder, progress=_Reporter())
+        return fit_trees(model, train, dev, test, config, folder=folder, progress=EpochReporter())
 
 
 def summarize(job: TreeJob, treebank: Treebank, results: list[TreeResult]) -> dict[str, Any]:
@@ -168,9 +145,7 @@ def summarize(job: TreeJob, treebank: Treebank, results: list[TreeResult]) -> di
         "dev_accuracy": [result.dev_accuracy for result in results],
     }
     content: dict[str, Any] = {"kind": KIND, "dataset": treebank.name, "title": treebank.title, "runs": len(results)}
-    for name, values in scores.items():
-        content[f"{name}_mean"] = sum(values) / len(values)
-        content[f"{name}_std"] = spread(values).std if len(values) > 1 else 0.0
+    content |= over_runs(scores)
     for part in ("train", "dev", "test"):
         content[f"num_{part}"] = len(getattr(treebank, part))
     content["num_classes"] = treebank.num_classes
@@ -197,6 +172,5 @@ def _draw(folder: RunFolder, treebank: Treebank, results: list[TreeResult]) -> N
 def _write_report(folder: RunFolder, job: TreeJob, treebank: Treebank, summary: dict[str, Any]) -> None:
     lines = [f"# Trees: {printable(treebank.title)}", ""]
     lines += [f"- {name}: {value}" for name, value in table(summary)]
-    lines += ["", "![Training curves](curves.png)", "", "## Settings", "", "```toml"]
-    lines += [config_to_toml(job).rstrip(), "```", ""]
+    lines += ["", "![Training curves](curves.png)", "", *settings_section(job)]
     atomic_write(folder.path / "report.md", "\n".join(lines))

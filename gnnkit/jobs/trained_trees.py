@@ -10,6 +10,7 @@ import torch
 
 from gnnkit.data.trees import Trees, WordList
 from gnnkit.errors import FileFormatError, RunError
+from gnnkit.jobs.job_run import job_of
 from gnnkit.jobs.saved_model import highest_of_seeds, model_with
 from gnnkit.jobs.trained import Prediction
 from gnnkit.jobs.tree_job import TreeJob, TreeSizes
@@ -80,9 +81,7 @@ def job_in(folder: RunFolder) -> TreeJob:
         RunError: If it is of another kind.
         FileFormatError: If its config is damaged.
     """
-    if folder.kind != KIND:
-        raise RunError(f"{folder.path} holds a run of kind {folder.kind!r}, not {KIND!r}")
-    return folder.read_config(TreeJob)
+    return job_of(folder, KIND, TreeJob)
 
 
 def write_vocabulary(folder: RunFolder, words: WordList, sizes: TreeSizes) -> None:
