@@ -7,10 +7,11 @@ from torch import nn
 from recurrent.cells.gru import GRUCell
 from recurrent.cells.lstm import LSTMCell
 from recurrent.cells.min_gru import MinGRUCell
+from recurrent.cells.orthogonal_rnn import OrthogonalRNNCell
 from recurrent.cells.phased_lstm import PhasedLSTMCell
 from recurrent.cells.rnn import RNNCell
 
-CountedCell = RNNCell | LSTMCell | GRUCell | PhasedLSTMCell | MinGRUCell
+CountedCell = RNNCell | LSTMCell | GRUCell | PhasedLSTMCell | MinGRUCell | OrthogonalRNNCell
 
 
 class ParameterCount(NamedTuple):
@@ -31,8 +32,8 @@ def parameter_formula(
     r"""Parameters by the equations, one bias where two would add up.
 
     With d inputs, n units and o outputs: RNN nd + n² + n; LSTM 4(nd + n² + n); Phased LSTM 3n more, for
-    τ, s and r_on; GRU 3(nd + n² + n) + n, since r scales b_hn and not b_in; minGRU 2(nd + n). An output
-    map adds on + o.
+    τ, s and r_on; GRU 3(nd + n² + n) + n, since r scales b_hn and not b_in; minGRU 2(nd + n); orthogonal
+    RNN nd + n(n - 1)/2 + 2n, its matrix, its bias and its margin. An output map adds on + o.
 
     Args:
         cell_type: One of the cells.
@@ -52,6 +53,7 @@ def parameter_formula(
         PhasedLSTMCell: 4 * blocks + 3 * n,
         GRUCell: 3 * blocks + n,
         MinGRUCell: 2 * (n * d + n),
+        OrthogonalRNNCell: n * d + n * (n - 1) // 2 + 2 * n,
     }
     if cell_type not in cells:
         known = ", ".join(known.__name__ for known in cells)
@@ -73,8 +75,8 @@ def parameter_count(cell: CountedCell, output_map: nn.Linear | None = None) -> P
     formula = parameter_formula(type(cell), cell.input_size, cell.hidden_size, outputs)
     modules = [cell] if output_map is None else [cell, output_map]
     counted = sum(parameter.numel() for module in modules for parameter in module.parameters())
-    second_biases = {RNNCell: 1, LSTMCell: 4, PhasedLSTMCell: 4, GRUCell: 2, MinGRUCell: 0}
-    redundant = second_biases[type(cell)] * cell.hidden_size
+    second_biases = {RNNCell: 1, LSTMCell: 4, PhasedLSTMCell: 4, GRUCell: 2}
+    redundant = second_biases.get(type(cell), 0) * cell.hidden_size
     if counted != formula + redundant:
         raise ValueError(
             f"{type(cell).__name__} and its output map hold {counted} parameters, the formula says "

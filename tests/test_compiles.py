@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from gnnkit.graph import Adjacency
 from gnnkit.nn import GATConv, GCN2Conv, GCNConv, GraphGRU, GraphLSTM, NeighborLSTM
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, unroll
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell, unroll
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own, as its compiler loads
-CELLS = [RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell]
+CELLS = [RNNCell, LSTMCell, GRUCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell]
 
 
 class Unrolled(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gnnkit.graph import Adjacency, receptive_field
 from gnnkit.models import GCN
 from gnnkit.nn import GATConv, GCN2Conv, GCNConv, GraphGRU, GraphLSTM
-from recurrent import GRUCell, LSTMCell, MinGRUCell, RNNCell, unroll
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, RNNCell, unroll
 from tests.graphs import Case, cases
 
 seeds = st.integers(0, 2**31)
@@ -25,7 +25,7 @@ SEQUENCE_LAYERS = {
     for kind in (GraphLSTM, GraphGRU)
     for operator in ("gcn", "diffusion", "chebyshev")
 }
-CELLS = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell, "min-gru": MinGRUCell}
+CELLS = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell, "min-gru": MinGRUCell, "orthogonal-rnn": OrthogonalRNNCell}
 
 
 def made(build, seed: int) -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gnnkit.graph import Adjacency, receptive_field
 from gnnkit.models import GCN
 from gnnkit.nn import GATConv, GatedGraph, GCN2Conv, GCNConv, GraphGRU, GraphLSTM, NeighborLSTM
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, unroll
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell, unroll
 from tests.graphs import Case, cases
 from tests.reference import graph_recurrent as reference
 
@@ -34,7 +34,7 @@ GRADIENTS = {
     "GraphGRU": lambda: GraphGRU(3, 2, operator="chebyshev", K=2),
     **ON_EDGES,
 }
-CELLS = {kind.__name__: kind for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell)}
+CELLS = {kind.__name__: kind for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell)}
 
 
 def made(build, seed: int) -> nn.Module:

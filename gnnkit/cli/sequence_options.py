@@ -18,7 +18,7 @@ _TASK, _MODEL, _TRAINING = "Task", "Model", "Training"
 
 # Spelt out once more here: importing them from gnnkit.jobs would load torch for --help.
 TaskArgument = Literal["palindrome", "combinations", "binary-palindrome", "baum-sweet", "copy-memory", "adding"]
-CellOption = Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru"]
+CellOption = Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru", "orthogonal-rnn"]
 CELLS = ", ".join(get_args(CellOption))  # for options that may be repeated, which typer takes as text only
 InitOption = Literal["torch", "xavier", "kaiming", "normal", "orthogonal", "identity", "latch"]
 

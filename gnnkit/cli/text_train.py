@@ -9,6 +9,7 @@ import typer
 from gnnkit.cli.command import BadUsageError, JsonOption, command
 from gnnkit.cli.device import checked_device
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
+from gnnkit.cli.sequence_options import CellOption
 from gnnkit.storage.text import printable
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def train(
         float | None, _option("Share of the text to select by; .05 if omitted.", _TEXT, min=0, max=1)
     ] = None,
     test: Annotated[float | None, _option("Share held out at its end; .1 if omitted.", _TEXT, min=0, max=1)] = None,
-    cell: Annotated[Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru"] | None, _option("Cell.", _MODEL)] = None,
+    cell: Annotated[CellOption | None, _option("Cell.", _MODEL)] = None,
     hidden: Annotated[int | None, _option("Units of a layer.", _MODEL, min=1)] = None,
     layers: Annotated[int | None, _option("Layers.", _MODEL, min=1)] = None,
     dropout: Annotated[float | None, _option("Dropout between layers.", _MODEL, min=0, max=1)] = None,

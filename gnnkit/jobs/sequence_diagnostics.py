@@ -25,6 +25,7 @@ FORMULAS = {
     "gru": "3(nd + n² + n) + n",
     "phased-lstm": "4(nd + n² + n) + 3n",
     "min-gru": "2(nd + n)",
+    "orthogonal-rnn": "nd + n(n - 1)/2 + 2n",
 }
 
 

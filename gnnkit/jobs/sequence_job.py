@@ -10,7 +10,7 @@ from torch import nn
 
 from gnnkit.runs import seed_everything
 from gnnkit.training.sequences import SequenceConfig
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell
 from recurrent.initialization import (
     chrono_,
     forget_bias_,
@@ -34,7 +34,7 @@ from recurrent.tasks import (
 )
 
 TaskName = Literal["palindrome", "combinations", "binary-palindrome", "baum-sweet", "copy-memory", "adding"]
-CellName = Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru"]
+CellName = Literal["rnn", "lstm", "gru", "phased-lstm", "min-gru", "orthogonal-rnn"]
 Initialization = Literal["torch", "xavier", "kaiming", "normal", "orthogonal", "identity", "latch"]
 
 TASKS: dict[str, type[Any]] = {
@@ -51,6 +51,7 @@ CELLS: dict[str, type[Any]] = {
     "gru": GRUCell,
     "phased-lstm": PhasedLSTMCell,
     "min-gru": MinGRUCell,
+    "orthogonal-rnn": OrthogonalRNNCell,
 }
 # Where None: the cell keeps what its constructor drew, torch.nn's own initialisation.
 _INITIALIZERS: dict[str, Any] = {

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from gnnkit.reproduction.verdict import Check, Kind, Reported, bound, compare, near, reproduced, seeds
-from gnnkit.runs import spread
+from gnnkit.reproduction.cases import END, Content, length_of, mean
+from gnnkit.reproduction.judgements_beyond import row_31, row_32
+from gnnkit.reproduction.verdict import Check, Reported, bound, compare, near, reproduced, seeds
 
-Content = Mapping[str, Any]
 Judge = Callable[[Content], list[Check]]
-Case = Mapping[str, Any]
-
-END = "test_accuracy"
-
-
-def _length(case: Case) -> int:
-    return int(case["settings"]["task"]["length"])
 
 
 def _by_length(content: Content, label: str, score: str = END) -> dict[int, list[float]]:
-    return {_length(case): case["results"][score] for case in content["cases"] if case["label"].startswith(label)}
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    return {length_of(case): case["results"][score] for case in content["cases"] if case["label"].startswith(label)}
 
 
 def _bounds(
@@ -65,20 +53,20 @@ def row_2(content: Content) -> list[Check]:
     theirs = {20: [1.0, 0.95, 0.75], 40: [1.0, 0.6, 0.1]}
     checks = []
     for case in content["cases"]:
-        length, values = _length(case), case["results"][END]
+        length, values = length_of(case), case["results"][END]
         if length not in theirs:
             checks.append(bound(f"T = {length}: learned (≥ .97)", values, at_least=0.97))
             continue
-        mean = _mean(theirs[length])
-        deviation = (sum((value - mean) ** 2 for value in theirs[length]) / 2) ** 0.5
+        reported = mean(theirs[length])
+        deviation = (sum((value - reported) ** 2 for value in theirs[length]) / 2) ** 0.5
         claim = f"T = {length}: " + " / ".join(f"{value:g}" for value in theirs[length])
         checks.append(
             compare(
                 claim,
                 values,
-                Reported(mean, deviation),
+                Reported(reported, deviation),
                 lower_is_better=False,
-                seconds=_mean(case["results"]["seconds"]),
+                seconds=mean(case["results"]["seconds"]),
             )
         )
     return checks
@@ -93,11 +81,11 @@ def row_3(content: Content) -> list[Check]:
             checks.append(bound("RNN: falls by × 0.71 a step (.6 to .82)", factors, at_least=0.6, at_most=0.82))
         else:
             first = case["results"]["factor_last_10_steps"]
-            flat = _mean(first) > 0.95
+            flat = mean(first) > 0.95
             checks.append(
                 Check(
                     "LSTM: flat at first (≥ .95 a step over ten steps), then falls",
-                    f"× {_mean(first):.2f} over ten steps, × {_mean(factors):.2f} over all ({seeds(len(first))})",
+                    f"× {mean(first):.2f} over ten steps, × {mean(factors):.2f} over all ({seeds(len(first))})",
                     reproduced(flat),
                     ""
                     if flat
@@ -145,27 +133,26 @@ def row_7(content: Content) -> list[Check]:
     return [Check("asked, left empty", shown, "added", "one beam is greedy search; a wider one finds likelier text")]
 
 
-def batches(theirs: Mapping[int, tuple[float, float]], *, improvement: bool = False) -> Judge:
+def batches(*, improvement: bool = False) -> Judge:
     """Rows 8, 9 and 30: batches until three evaluations in a row are all right."""
 
     def judge(content: Content) -> list[Check]:
         checks = []
         for case in content["cases"]:
-            length, results = _length(case), case["results"]
-            mean, deviation = theirs[length]
-            claim = f"N = {length}: {mean:g} ± {deviation:g} batches, accuracy 1.0"
+            length, both, results = length_of(case), case["settings"]["model"]["bidirectional"], case["results"]
+            reported, deviation = (_BILSTM if both else _LSTM)[length]
+            claim = f"{'BiLSTM' if both else 'LSTM'}, N = {length}: {reported:g} ± {deviation:g} batches, accuracy 1.0"
             if (solved := sum(results["solved"])) < len(results["solved"]):
                 measured = f"{solved:.0f} of {len(results['solved'])} runs solved"
                 checks.append(Check(claim, measured, "not reached", f"in {max(results['steps']):.0f} batches"))
                 continue
-            seconds = _mean(results["seconds"])
             checks.append(
                 compare(
                     claim,
                     results["steps"],
-                    Reported(mean, deviation),
+                    Reported(reported, deviation),
                     lower_is_better=True,
-                    seconds=seconds,
+                    seconds=mean(results["seconds"]),
                     improvement=improvement,
                 )
             )
@@ -179,10 +166,10 @@ def row_10(content: Content) -> list[Check]:
     checks = []
     for case in content["cases"]:
         steps, solved = case["results"]["steps"], sum(case["results"]["solved"])
-        length = _length(case)
+        length = length_of(case)
         usual = {5: 25.0, 10: 124.7, 15: 544.7}[length]
-        hard = solved < len(steps) or _mean(steps) > 2 * usual
-        shown = f"{solved:.0f} of {len(steps)} solved, {_mean(steps):.0f} batches"
+        hard = solved < len(steps) or mean(steps) > 2 * usual
+        shown = f"{solved:.0f} of {len(steps)} solved, {mean(steps):.0f} batches"
         claim = (
             f"{case['label'].split(',')[0]}, N = {length}: hard to converge (over twice {usual:g} batches, or never)"
         )
@@ -228,8 +215,8 @@ def row_16(content: Content) -> list[Check]:
     rnn, lstm = _by_length(content, "rnn", score), _by_length(content, "lstm", score)
     checks = []
     for length in sorted(rnn)[1:]:
-        ahead = _mean(lstm[length]) > _mean(rnn[length])
-        shown = f"LSTM {_mean(lstm[length]):.3f}, RNN {_mean(rnn[length]):.3f}"
+        ahead = mean(lstm[length]) > mean(rnn[length])
+        shown = f"LSTM {mean(lstm[length]):.3f}, RNN {mean(rnn[length]):.3f}"
         kind = reproduced(ahead)
         checks.append(Check(f"T = {length}: the LSTM is ahead (mean accuracy over all steps)", shown, kind))
     return checks
@@ -346,7 +333,7 @@ def row_25(content: Content) -> list[Check]:
 
 def row_26(content: Content) -> list[Check]:
     """Self-loops."""
-    means = {case["label"]: _mean(case["results"]["test_accuracy"]) for case in content["cases"]}
+    means = {case["label"]: mean(case["results"]["test_accuracy"]) for case in content["cases"]}
     best = max((label for label in means if "learned" not in label), key=lambda label: means[label])
     named = {best: means[best], "lambda 1": means["lambda 1"], "learned": means["lambda learned"]}
     shown = "; ".join(f"{name}: {100 * value:.1f} %" for name, value in named.items())
@@ -357,7 +344,7 @@ def row_26(content: Content) -> list[Check]:
 def row_27(content: Content) -> list[Check]:
     """Attention."""
     equation = max(content["cases"][0]["results"]["largest_relative_error"])
-    means = {case["label"]: _mean(case["results"]["test_accuracy"]) for case in content["cases"][1:]}
+    means = {case["label"]: mean(case["results"]["test_accuracy"]) for case in content["cases"][1:]}
     shown = "; ".join(f"{label} {100 * value:.1f} %" for label, value in means.items())
     kind = reproduced(equation < 1e-10)
     return [
@@ -368,7 +355,7 @@ def row_27(content: Content) -> list[Check]:
 
 def row_28(content: Content) -> list[Check]:
     """Link prediction; what is only cited is said so."""
-    means = {case["label"]: _mean(case["results"]["area_under_roc"]) for case in content["cases"]}
+    means = {case["label"]: mean(case["results"]["area_under_roc"]) for case in content["cases"]}
     shown = "; ".join(f"{label}: area under the ROC curve {value:.3f}" for label, value in means.items())
     return [
         Check("polypharmacy as link prediction: cited", shown, "added", "a made-up graph: the idea, not the medicine"),
@@ -379,7 +366,7 @@ def row_28(content: Content) -> list[Check]:
 
 def row_29(content: Content) -> list[Check]:
     """Recurrent layers on graphs."""
-    means = {case["label"]: _mean(case["results"]["mean_squared_error"]) for case in content["cases"]}
+    means = {case["label"]: mean(case["results"]["mean_squared_error"]) for case in content["cases"]}
     shown = "; ".join(f"{label} {value:.2f}" for label, value in means.items())
     return [
         Check("graphs that change over time: proposed", f"one-step squared error: {shown}", "added"),
@@ -389,19 +376,6 @@ def row_29(content: Content) -> list[Check]:
             "added",
         ),
     ]
-
-
-def row_31(content: Content) -> list[Check]:
-    """Palindromes beyond the report."""
-    checks = []
-    for length, values in sorted(_by_length(content, "lstm").items()):
-        found = spread(values)
-        enough = found.n >= 3 and found.interval.low > 0.3  # "fails" is 30 % at most
-        theirs = "fails" if length > 50 else "≥ 90 %"
-        shown = f"{found.mean:.3f}, lowest {min(values):.3f} ({seeds(found.n)})"
-        kind: Kind = "beaten" if enough and length > 50 else "reproduced" if min(values) >= 0.9 else "not reached"
-        checks.append(Check(f"T = {length}: with the report's settings the LSTM {theirs}", shown, kind))
-    return checks
 
 
 _LSTM = {5: (25.0, 2.2), 10: (124.7, 15.1), 15: (544.7, 71.0)}
@@ -415,8 +389,8 @@ JUDGES: dict[int, Judge] = {
     5: row_5,
     6: tables,
     7: row_7,
-    8: batches(_LSTM),
-    9: batches(_BILSTM),
+    8: batches(),
+    9: batches(),
     10: row_10,
     11: row_11,
     12: tables,
@@ -437,8 +411,9 @@ JUDGES: dict[int, Judge] = {
     27: row_27,
     28: row_28,
     29: row_29,
-    30: batches(_LSTM, improvement=True),
+    30: batches(improvement=True),
     31: row_31,
+    32: row_32,
 }
 # These train nothing, or nothing that their quick form leaves out: they are judged in either form.
 SAME_WHEN_QUICK = frozenset({3, 17, 23, 24, 25})

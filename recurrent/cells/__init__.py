@@ -12,6 +12,7 @@ from recurrent.cells.cell import (
 from recurrent.cells.gru import GRUCell, GRUGates, gru_gates, gru_update
 from recurrent.cells.lstm import LSTMCell, LSTMGates, LSTMState, lstm_gates, lstm_update
 from recurrent.cells.min_gru import MinGRUCell, MinGRUGates
+from recurrent.cells.orthogonal_rnn import OrthogonalRNNCell
 from recurrent.cells.parameters import layer_state_dict
 from recurrent.cells.phased_lstm import (
     PhasedLSTMCell,
@@ -31,6 +32,7 @@ __all__ = [
     "LSTMState",
     "MinGRUCell",
     "MinGRUGates",
+    "OrthogonalRNNCell",
     "PhasedLSTMCell",
     "PhasedLSTMGates",
     "PhasedLSTMState",

@@ -14,7 +14,7 @@ StateT = TypeVar("StateT", bound=tuple[Tensor, ...])
 
 
 class HiddenState(NamedTuple):
-    """State of the cells that carry one vector: RNN, GRU, minGRU."""
+    """State of the cells that carry one vector: RNN, orthogonal RNN, GRU, minGRU."""
 
     hidden: Tensor
 

@@ -7,12 +7,19 @@ import torch
 from torch import nn
 
 from gnnkit import flow
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell
 from recurrent.diagnostics import state_gradients
 from recurrent.models import CellStack, SequenceClassifier, bilstm
 
 B, T, F = 3, 7, 4
-CELLS = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell, "phased": PhasedLSTMCell, "mingru": MinGRUCell}
+CELLS = {
+    "rnn": RNNCell,
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    "phased": PhasedLSTMCell,
+    "mingru": MinGRUCell,
+    "orthogonal": OrthogonalRNNCell,
+}
 MODELS = {
     **{name: partial(SequenceClassifier, cell, F, 5, 3) for name, cell in CELLS.items()},
     "two layers": lambda: SequenceClassifier(LSTMCell, F, 5, 3, num_layers=2, dropout=0.5),

@@ -14,6 +14,7 @@ from recurrent import (
     GRUCell,
     LSTMCell,
     MinGRUCell,
+    OrthogonalRNNCell,
     PhasedLSTMCell,
     RNNCell,
     Sequences,
@@ -73,7 +74,7 @@ TEXT = FOLDER / "text.txt"
 TEXT.write_text("the graph knows how far a word may go\n" * 5)
 LETTERS = Vocabulary("abc")
 TOKENS = torch.arange(30) % 3
-PLAIN_CELLS = (RNNCell, LSTMCell, GRUCell, MinGRUCell)
+PLAIN_CELLS = (RNNCell, LSTMCell, GRUCell, MinGRUCell, OrthogonalRNNCell)
 CELLS = (*PLAIN_CELLS, PhasedLSTMCell)
 GENERATOR = torch.Generator().manual_seed(0)
 

@@ -13,7 +13,7 @@ from gnnkit.data import random_split
 from gnnkit.graph.receptive_field import receptive_field
 from gnnkit.models import SequenceGraph
 from gnnkit.training.view import features_of, view_of
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, Sequences
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell, Sequences
 
 N = 12
 CELLS = {
@@ -22,6 +22,7 @@ CELLS = {
     "gru": GRUCell,
     "phased": PhasedLSTMCell,
     "minGRU": MinGRUCell,
+    "orthogonal RNN": OrthogonalRNNCell,
     "relu": partial(RNNCell, nonlinearity="relu"),
 }
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from gnnkit.graph import Adjacency
 from gnnkit.nn import GATConv, GCN2Conv, GCNConv, GraphGRU, GraphLSTM
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, unroll
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell, unroll
 from tests.graphs import random_case
 
 TOLERANCE = {torch.bfloat16: 2**-6, torch.float16: 2**-9}
@@ -51,7 +51,7 @@ LAYERS = {
     },
     **{
         kind.__name__: (lambda kind=kind: kind(F, H), over_sequences, lambda n: (n, T, F))
-        for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell)
+        for kind in (RNNCell, LSTMCell, GRUCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell)
     },
 }
 

@@ -8,6 +8,7 @@ from recurrent import (
     GRUCell,
     LSTMCell,
     MinGRUCell,
+    OrthogonalRNNCell,
     PhasedLSTMCell,
     RNNCell,
     unroll,
@@ -22,7 +23,7 @@ from recurrent.diagnostics import (
 from recurrent.initialization import xavier_
 from recurrent.models import CellStack
 
-CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell]
+CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell, OrthogonalRNNCell]
 cells = pytest.mark.parametrize("cell_type", CELLS, ids=lambda cell: cell.__name__)
 EXACT = {"rtol": 1e-10, "atol": 1e-14}
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from recurrent import GRUCell, HiddenState, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell
+from recurrent import GRUCell, HiddenState, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell
 from recurrent.initialization import (
     chrono_,
     forget_bias_,
@@ -159,6 +159,7 @@ def test_latched_units_hold_a_sign_through_silence(cell_type):
         (lambda: latch_(LSTMCell(2, 3), gain=1.0), ValueError, r"got 1\.0"),
         (lambda: latch_(MinGRUCell(2, 3)), TypeError, "MinGRUCell has not"),
         (lambda: orthogonal_(MinGRUCell(2, 3)), TypeError, "MinGRUCell has not"),
+        (lambda: orthogonal_(OrthogonalRNNCell(2, 3)), TypeError, "OrthogonalRNNCell has not"),
         (lambda: gate_rows(GRUCell(2, 3), "weight_hh", "f"), ValueError, "r, z, n, got 'f'"),
     ],
 )

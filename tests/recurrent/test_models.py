@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell, unroll
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell, unroll
 from recurrent.cells import layer_state_dict
 from recurrent.models import CellStack, SequenceClassifier, bilstm
 from recurrent.tasks import Adding, CopyMemory, Palindromes, TaskStream
 
-CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell]
+CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell, OrthogonalRNNCell]
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 

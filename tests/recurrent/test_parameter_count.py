@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell
 from recurrent.parameter_count import parameter_count, parameter_formula
 
 D, N, O = 7, 11, 3  # noqa: E741 the report's letters
@@ -18,6 +18,7 @@ D, N, O = 7, 11, 3  # noqa: E741 the report's letters
         (GRUCell, 3 * (N * D + N**2 + N) + N, 2 * N),
         (PhasedLSTMCell, 4 * (N * D + N**2 + N) + 3 * N, 4 * N),
         (MinGRUCell, 2 * (N * D + N), 0),
+        (OrthogonalRNNCell, N * D + N * (N - 1) // 2 + 2 * N, 0),
     ],
 )
 def test_formula_and_module_agree(cell_type, formula, redundant):

@@ -12,6 +12,7 @@ from recurrent import (
     LSTMCell,
     LSTMState,
     MinGRUCell,
+    OrthogonalRNNCell,
     PhasedLSTMCell,
     RNNCell,
     unroll,
@@ -39,7 +40,7 @@ class LeakyCell(nn.Module):
         return new.square(), LeakyState(new)  # the output is not the state
 
 
-CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell, LeakyCell]
+CELLS = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell, OrthogonalRNNCell, LeakyCell]
 cells = pytest.mark.parametrize("cell_type", CELLS, ids=lambda cell: cell.__name__)
 BATCH, STEPS, FEATURES, HIDDEN = 4, 9, 3, 6
 LENGTHS = torch.tensor([9, 0, 4, 1])
@@ -218,7 +219,7 @@ def test_errors_name_what_was_received():
         unroll(PhasedLSTMCell(3, 4), inputs, times=torch.arange(4))
 
 
-@pytest.mark.parametrize("cell_type", [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell])
+@pytest.mark.parametrize("cell_type", [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell, MinGRUCell, OrthogonalRNNCell])
 def test_sizes_are_checked_and_weights_follow_the_generator(cell_type):
     with pytest.raises(ValueError, match=r"input_size must be from 1 .*, got 0"):
         cell_type(0, 4)

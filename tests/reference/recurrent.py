@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -87,6 +89,27 @@ def min_gru_reference(weights: dict[str, Tensor], inputs: Tensor, h: Tensor) -> 
             rows = weights["weight_ih"] @ x + weights["bias_ih"]
             z = sigmoid(rows[:size])
             hidden = (1 - z) * hidden + z * rows[size:]
+            states.append(hidden)
+        outputs.append(torch.stack(states))
+    return torch.stack(outputs)
+
+
+def orthogonal_rnn_reference(weights: dict[str, Tensor], inputs: Tensor, h: Tensor) -> Tensor:
+    """``[B, T, F], [B, H] -> [B, T, H]``."""
+    size = h.size(-1)
+    skew, numbers = np.zeros((size, size)), iter(weights["skew"].tolist())
+    for i in range(size):
+        for j in range(i + 1, size):
+            skew[i, j] = next(numbers)
+            skew[j, i] = -skew[i, j]
+    matrix = torch.from_numpy(scipy.linalg.expm(skew))
+    outputs = []
+    for sample, hidden in zip(inputs, h, strict=True):
+        states = []
+        for x in sample:
+            rows = weights["weight_ih"] @ x + weights["bias_ih"] + matrix @ hidden
+            pairs = zip(rows.tolist(), weights["margin"].tolist(), strict=True)
+            hidden = torch.tensor([math.copysign(max(abs(a) + m, 0.0), a) for a, m in pairs], dtype=rows.dtype)
             states.append(hidden)
         outputs.append(torch.stack(states))
     return torch.stack(outputs)

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from recurrent import GRUCell, LSTMCell, MinGRUCell, PhasedLSTMCell, RNNCell
+from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell
 from recurrent.models import CharLM
 from recurrent.state import detached, map_tensors, select_rows, tensors_of
 
-CELLS = [RNNCell, LSTMCell, GRUCell, MinGRUCell, PhasedLSTMCell]
+CELLS = [RNNCell, LSTMCell, GRUCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell]
 
 
 def tokens(*shape):

@@ -1,0 +1,53 @@
+"""What the rows beyond the reports came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gnnkit.jobs.sequence_job import ADDING_SOLVED
+from gnnkit.jobs.sequence_rows_beyond import LATCH
+from gnnkit.reproduction.cases import END, Content, length_of, mean
+from gnnkit.reproduction.verdict import Check, Kind, seeds
+from recurrent.tasks import Adding, CopyMemory
+
+
+def row_31(content: Content) -> list[Check]:
+    """Palindromes beyond the report, solved or not."""
+    checks = []
+    for case in content["cases"]:
+        length, results = length_of(case), case["results"]
+        cell = case["label"].split(",")[0]
+        shown = _solved(results, f"accuracy {mean(results[END]):.3f}, lowest {min(results[END]):.3f}")
+        done = all(results["solved"]) and min(results[END]) >= 0.99
+        if case["label"].startswith(LATCH):
+            checks.append(Check(f"T = {length}, not counted: an RNN that starts as a latch", shown, "added"))
+            continue
+        claim = f"{cell.upper()}, T = {length}: 100 % three times in a row"
+        better: Kind = "beaten" if cell == "lstm" and length in (75, 100) else "added"
+        why = "with the report's settings it fails" if better == "beaten" else ""
+        checks.append(Check(claim, shown, better, why) if done else Check(claim, shown, "not reached"))
+    return checks
+
+
+def row_32(content: Content) -> list[Check]:
+    """Copy memory and adding."""
+    copy, add = content["cases"]
+    results = copy["results"]
+    guessing = CopyMemory(length_of(copy)).baseline
+    shown = f"accuracy {mean(results[END]):.4f}, lowest {min(results[END]):.4f}, loss {mean(results['test_loss']):.2g}"
+    claim = f"copy memory over {length_of(copy)} steps by {copy['label']}: ten symbols right"
+    claim += f" (≥ .99; guessing: loss {guessing:.2g})"
+    kind: Kind = "added" if min(results[END]) >= 0.99 else "not reached"
+    checks = [Check(claim, f"{shown} ({seeds(len(results[END]))})", kind)]
+    results = add["results"]
+    shown = _solved(results, f"squared error {mean(results['test_loss']):.2g}")
+    claim = f"adding over {length_of(add)} steps by {add['label']}: squared error ≤ {ADDING_SOLVED:g}"
+    claim += f" (always answering 1: {Adding.baseline:.2g})"
+    return [*checks, Check(claim, shown, "added" if all(results["solved"]) else "not reached")]
+
+
+def _solved(results: Mapping[str, Any], score: str) -> str:
+    """How many runs met the stop rule, when, and what they scored."""
+    solved, steps = sum(results["solved"]), results["steps"]
+    return f"{solved:.0f} of {len(steps)} runs in {mean(steps):.0f} batches, {score}"
