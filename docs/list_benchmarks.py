@@ -122,8 +122,8 @@ def accuracy() -> Iterator[str]:
     if drawn is not None:
         yield (
             "On random splits (20 of each class, 500, 1000), one per seed and the same for each model; against GCN by "
-            "the corrected resampled t-test, p values adjusted by Holm's rule. Its correction for overlapping splits grows "
-            "with the test part over the training part, 1000 over 60 to 140 here, so that its intervals are wide and no "
+            "the corrected resampled t-test, p values adjusted by Holm's rule. Its correction for splits that overlap "
+            "grows with the test part over the training part, 1000 over 60 to 140 here: its intervals are wide, and no "
             "model is said to be ahead: `python benchmarks/published.py --splits --models gcn gat`\n"
         )
         against = {(row["model"], row["dataset"]): row for row in drawn.get("against_gcn", [])}
