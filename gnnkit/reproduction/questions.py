@@ -204,7 +204,7 @@ QUESTIONS: dict[int, Question] = {
         "Can LSTM and GRU get past the lengths at which report 003 saw the LSTM fail?",
         (("003", "≥ 90 % to T = 50; fails at T = 75 and 100, with its own settings (row 15)"),),
         "An embedding of 64, weights from N(0, 1 / fan_in), forgetting times spread up to T (Tallec and Ollivier, "
-        "2018), Adam at 2e-3: general remedies, none of which knows what a palindrome is; found on seed 0 of the GRU at "
+        "2018), Adam at 2e-3: general remedies, none of which knows what a palindrome is; found on seed 0, the GRU at "
         "T = 300 and both at 100. A run stops after three evaluations in a row at 100 %, or after 1500 batches. The "
         "latch knows that one sign is to be held, and is not counted.",
     ),
