@@ -77,7 +77,7 @@ def _palindromes(quick: bool, runs: int) -> list[Case]:
 def _long_memory(quick: bool, runs: int) -> list[Case]:
     """The two problems of Arjovsky, Shah & Bengio (2016), section 4, at their lengths."""
     copy = SequenceConfig(
-        steps=20 if quick else 1000,
+        steps=20 if quick else 2000,
         batch_size=50,
         optimization=Optimization("adam", 1e-3, schedule="cosine", clip=1.0),
         eval_every=50,
