@@ -36,15 +36,20 @@ def row_32(content: Content) -> list[Check]:
     results = copy["results"]
     guessing = CopyMemory(length_of(copy)).baseline
     shown = f"accuracy {mean(results[END]):.4f}, lowest {min(results[END]):.4f}, loss {mean(results['test_loss']):.2g}"
-    claim = f"copy memory over {length_of(copy)} steps by {copy['label']}: ten symbols right"
+    claim = f"copy memory over {length_of(copy)} steps by {_model(copy)}: ten symbols right"
     claim += f" (≥ .99; guessing: loss {guessing:.2g})"
     kind: Kind = "added" if min(results[END]) >= 0.99 else "not reached"
     checks = [Check(claim, f"{shown} ({seeds(len(results[END]))})", kind)]
     results = add["results"]
     shown = _solved(results, f"squared error {mean(results['test_loss']):.2g}")
-    claim = f"adding over {length_of(add)} steps by {add['label']}: squared error ≤ {ADDING_SOLVED:g}"
+    claim = f"adding over {length_of(add)} steps by {_model(add)}: squared error ≤ {ADDING_SOLVED:g}"
     claim += f" (always answering 1: {Adding.baseline:.2g})"
     return [*checks, Check(claim, shown, "added" if all(results["solved"]) else "not reached")]
+
+
+def _model(case: Mapping[str, Any]) -> str:
+    """The case's label without its task."""
+    return str(case["label"].rpartition(", ")[0])
 
 
 def _solved(results: Mapping[str, Any], score: str) -> str:

@@ -200,14 +200,18 @@ def _group(name: str, rows: Sequence[RowOnPage]) -> Html:
     return element("section", element("h2", name, id=_anchor(name)), *(_article(row) for row in rows))
 
 
+def _source(report: str) -> str:
+    """Who claims it: a report by its number, all of them, or a paper by its name."""
+    if report == "all":
+        return "All reports"
+    return f"Report {report}" if report[0].isdigit() else report
+
+
 def _article(row: RowOnPage) -> Html:
     heading = element("h3", f"Row {row.number}. {row.question.title}", id=f"heading-{row.number}")
     claims = element(
         "ul",
-        *(
-            element("li", element("b", f"Report {report}" if report != "all" else "All reports"), f": {claim}")
-            for report, claim in row.question.claims
-        ),
+        *(element("li", element("b", _source(report)), f": {claim}") for report, claim in row.question.claims),
         class_="claims",
     )
     parts = [
