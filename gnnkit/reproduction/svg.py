@@ -203,9 +203,7 @@ def _horizontal_axis(across: _Scale, label: str, y: float) -> Html:
     left, right = across._start, across._end
     parts = [element("line", x1=_n(left), x2=_n(right), y1=y, y2=y, class_="axis")]
     for value, name in across.ticks():
-        place = min(
-            across(value), WIDTH - 4 * len(name)
-        )  # half a digit is 4 wide: the last one stays in
+        place = min(across(value), WIDTH - 4 * len(name))  # half a digit is 4 wide: the last one stays in
         parts.append(element("text", name, x=_n(place), y=y + 15, class_="tick middle"))
     parts.append(element("text", label, x=_n((left + right) / 2), y=y + 33, class_="label"))
     return joined(parts)
