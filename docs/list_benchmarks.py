@@ -124,8 +124,8 @@ def accuracy() -> Iterator[str]:
             "On random splits (20 of each class, 500, 1000), one per seed and the same for each model; against GCN by "
             "the corrected resampled t-test, p values adjusted by Holm's rule. Its correction for splits that overlap "
             "grows with the test part over the training part, 1000 over 60 to 140 here: its intervals are wide, and no "
-            "model is said to be ahead: `python benchmarks/published.py --splits --models gcn gat`, and for GCNII, against GCN "
-            "on the same 20 splits, `--models gcn gcnii --datasets cora --runs 20`\n"
+            "model is said to be ahead: `python benchmarks/published.py --splits --models gcn gat`, and for GCNII, "
+            "against GCN on the same 20 splits, `--models gcn gcnii --datasets cora --runs 20`\n"
         )
         against = {(row["model"], row["dataset"]): row for row in drawn.get("against_gcn", [])}
         rows = []
