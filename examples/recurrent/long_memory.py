@@ -3,7 +3,7 @@
 Copy memory (Hochreiter & Schmidhuber, 1997; Arjovsky et al., 2016): guessing the ten has the loss 10 log 8 / 120.
 An LSTM gets there and stays for long, even with its forgetting times spread over the sequence; an RNN whose
 recurrent matrix is exp(A) with A = -A^T, orthogonal at every step of training, is past it in a few dozen batches.
-Each at the better of the rates 1e-3, 5e-3 and 1e-2 for it.
+Each at a rate that suits it; at 1e-3, 5e-3 or 1e-2 the LSTM does not get past guessing in these 300 batches.
 
     $ python examples/recurrent/long_memory.py
     seed 0, hidden 128, batches of 50; guessing has the loss 0.1733, accuracy 0.125

@@ -301,8 +301,9 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 
 DRAW: dict[int, Draw] = {
     **dict.fromkeys((1, 2), lambda content: _curves(content) or _by_length(content)),
-    **dict.fromkeys((8, 9, 10, 30), lambda content: _curves(content) + _dots("steps", "batches", log_x=True)(content)),
-    31: lambda content: _curves(content) + _dots("steps", "batches", log_x=True)(content),
+    **dict.fromkeys(
+        (8, 9, 10, 30, 31), lambda content: _curves(content) + _dots("steps", "batches", log_x=True)(content)
+    ),
     32: _curves,
     **dict.fromkeys((13, 14, 15, 16, 20), _by_length),
     3: _gradients_before_training,
