@@ -241,7 +241,7 @@ def recurrent() -> Iterator[str]:
         yield "## Recurrent networks\n"
         yield (
             "CPU time of the other side over ours, one thread, batch 128, hidden 128: `python "
-            "benchmarks/recurrent.py`\n"
+            "benchmarks/recurrent_cells.py`\n"
         )
         names: dict[str, dict[int, float]] = {}
         for row in found["rows"]:
@@ -249,6 +249,13 @@ def recurrent() -> Iterator[str]:
         lengths = sorted({length for ratios in names.values() for length in ratios})
         rows = [[name, *(f"{r[t]:.2f}" if t in r else "" for t in lengths)] for name, r in names.items()]
         yield table(["", *(f"T = {length}" for length in lengths)], rows)
+    found = read("kept_memory.json")
+    if found is not None:
+        gains = ", ".join(f"{row['ratio']:.2f} times at T = {row['length']}" for row in found["rows"])
+        yield (
+            "The commands let their process keep the memory that a training step frees, which glibc would give back and "
+            f"fetch again; without it an LSTM's step takes {gains} as long: `python benchmarks/kept_memory.py`\n"
+        )
     found = read("text.json")
     if found is not None:
         generation, trained = found["generation"], found["training"]

@@ -18,6 +18,7 @@ from gnnkit.runs import (
     ProgressMode,
     RunFolder,
     environment,
+    keep_freed_memory,
     use_threads,
     versions,
 )
@@ -93,6 +94,7 @@ def _check(job: TextJob, corpus: Corpus, vocabulary: Vocabulary) -> None:
 def _train(
     job: TextJob, corpus: Corpus, vocabulary: Vocabulary, folder: RunFolder, progress: ProgressMode
 ) -> JobSummary:
+    keep_freed_memory()
     model = job.new_model(len(vocabulary))
     parts = job.source.parts(corpus, vocabulary)
     with use_threads(job.threads), Progress(job.training.steps, f"train {job.name}", mode=progress) as bar:

@@ -25,6 +25,7 @@ from gnnkit.runs import (
     RunFolder,
     check_settled,
     environment,
+    keep_freed_memory,
     run_many,
     spread,
     versions,
@@ -127,6 +128,7 @@ def _train(job: ForecastJob, data: TemporalData, folder: RunFolder, jobs: int, p
 def _one_row(shared: tuple[ForecastJob, Path], item: tuple[str, int]) -> ForecastResult:
     (job, path), (row, seed) = shared, item
     assert job.training is not None, "resolved first"
+    keep_freed_memory()
     data = job.source.load()
     model, graph = job.build(row, data, seed)
     with RunFolder.create_or_resume(path / f"{row.replace(' ', '-')}-seed-{seed}", kind=KIND) as folder:

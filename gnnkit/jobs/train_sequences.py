@@ -22,6 +22,7 @@ from gnnkit.runs import (
     RunFolder,
     check_settled,
     environment,
+    keep_freed_memory,
     report_progress,
     run_many,
     use_threads,
@@ -204,6 +205,7 @@ class _StepReporter:
 
 
 def _fit(job: SequenceJob, seed: int, folder: RunFolder, progress: Progress | _StepReporter) -> SequenceResult:
+    keep_freed_memory()
     task, model = job.build(seed)
     try:
         return fit_sequence(model, task, replace(job.training, seed=seed), folder=folder, progress=progress)

@@ -5,6 +5,7 @@ from gnnkit.runs.config import config_from_toml, config_to_toml, read_config, wr
 from gnnkit.runs.folder import RunFolder
 from gnnkit.runs.interrupt import Interrupted, StopRequest, catch_interrupt
 from gnnkit.runs.many import Outcome, check_settled, run_many
+from gnnkit.runs.memory import keep_freed_memory
 from gnnkit.runs.metrics import MetricsLog, read_metrics
 from gnnkit.runs.progress import Progress, ProgressMode
 from gnnkit.runs.seeding import (
@@ -57,6 +58,7 @@ __all__ = [
     "environment",
     "environment_changes",
     "holm",
+    "keep_freed_memory",
     "load_checkpoint",
     "paired_equivalence",
     "printable",
