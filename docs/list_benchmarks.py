@@ -253,8 +253,8 @@ def recurrent() -> Iterator[str]:
     if found is not None:
         gains = ", ".join(f"{row['ratio']:.2f} times at T = {row['length']}" for row in found["rows"])
         yield (
-            "The commands let their process keep the memory that a training step frees, which glibc would give back and "
-            f"fetch again; without it an LSTM's step takes {gains} as long: `python benchmarks/kept_memory.py`\n"
+            "The commands let their process keep the memory that a training step frees, which glibc would give back "
+            f"and fetch again; without it an LSTM's step takes {gains} as long: `python benchmarks/kept_memory.py`\n"
         )
     found = read("text.json")
     if found is not None:
