@@ -8,7 +8,7 @@ from typing import Any
 from gnnkit.jobs.sequence_job import ADDING_SOLVED
 from gnnkit.jobs.sequence_rows_beyond import LATCH
 from gnnkit.reproduction.cases import END, Content, length_of, mean
-from gnnkit.reproduction.verdict import Check, Kind, seeds
+from gnnkit.reproduction.verdict import Check, Kind, seeds, seeds_to_beat
 from recurrent.tasks import Adding, CopyMemory
 
 
@@ -24,9 +24,15 @@ def row_31(content: Content) -> list[Check]:
             checks.append(Check(f"T = {length}, not counted: an RNN that starts as a latch", shown, "added"))
             continue
         claim = f"{cell.upper()}, T = {length}: 100 % three times in a row"
-        better: Kind = "beaten" if cell == "lstm" and length in (75, 100) else "added"
-        why = "with the report's settings it fails" if better == "beaten" else ""
-        checks.append(Check(claim, shown, better, why) if done else Check(claim, shown, "not reached"))
+        if not done:
+            checks.append(Check(claim, shown, "not reached"))
+        elif cell != "lstm" or length not in (75, 100):
+            checks.append(Check(claim, shown, "added"))
+        elif len(results[END]) >= seeds_to_beat(mean(results["seconds"])):
+            checks.append(Check(claim, shown, "beaten", "with the report's settings it fails"))
+        else:
+            why = "with the report's settings it fails; “beaten” needs 10 seeds where a run is this short"
+            checks.append(Check(claim, shown, "added", why))
     return checks
 
 

@@ -91,17 +91,21 @@ def compare(
         better, worse = worse, better
     ours = f"95 % intervals {found.interval.low:.3g} to {found.interval.high:.3g} and {low:.3g} to {high:.3g}"
     if better:
-        enough = found.n >= (10 if seconds < 60 else 3)
         if not improvement:
             return Check(
                 claim, measured, "matched", f"better: {ours} do not overlap, but the settings are the report's"
             )
-        if enough:
+        if found.n >= seeds_to_beat(seconds):
             return Check(claim, measured, "beaten", f"{ours} do not overlap")
         return Check(claim, measured, "matched", f"better, {ours}; “beaten” needs 10 seeds where a run is this short")
     if worse:
         return Check(claim, measured, "differs", f"worse: {ours}")
     return Check(claim, measured, "matched", f"{ours} overlap")
+
+
+def seeds_to_beat(seconds: float) -> int:
+    """How many seeds "beaten" needs where a run takes so long."""
+    return 10 if seconds < 60 else 3
 
 
 def bound(claim: str, values: Sequence[float], *, at_least: float = -math.inf, at_most: float = math.inf) -> Check:

@@ -235,3 +235,23 @@ def test_bounds_and_single_runs():
 )
 def test_one_word_for_a_row(kinds, expected):
     assert overall([Check("c", "m", kind) for kind in kinds]) == expected
+
+
+def palindromes_solved(runs, seconds, *, solved=1.0):
+    results = {
+        "test_accuracy": [1.0 if solved else 0.4] * runs,
+        "solved": [solved] * runs,
+        "steps": [500.0] * runs,
+        "seconds": [seconds] * runs,
+    }
+    case = {"label": "lstm, embedding 64", "settings": {"task": {"length": 100}}, "results": results}
+    return JUDGES[31]({"cases": [case]})[0]
+
+
+def test_a_length_at_which_the_report_fails_is_beaten_only_with_enough_seeds():
+    assert palindromes_solved(3, 90.0).kind == "beaten"
+    assert palindromes_solved(10, 50.0).kind == "beaten"
+    assert palindromes_solved(10, 50.0, solved=0.0).kind == "not reached"
+    short = palindromes_solved(3, 50.0)
+    assert short.kind == "added"
+    assert "needs 10 seeds" in short.why
