@@ -226,13 +226,14 @@ def _draw_gradients(found: Sequence[tuple[Case, JobSummary]], path: Path) -> Non
     from gnnkit.plots import save_figure
     from gnnkit.plots.compared_curves import compared_curves
 
-    ((case, summary),) = found
-    seeds, ends = summary.content["seeds"], summary.content["per_run"]["eval_accuracy"]
     lines = {}
-    for seed, end, metrics in zip(seeds, ends, _metrics(case.job, summary, seeds), strict=True):
-        columns = {name: list(metrics[name]) for name in ("step", RECURRENT_GRADIENT, "train_accuracy")}
-        lines[f"seed {seed} (ends at {end:.2f})"] = [averaged(columns, max(1, len(metrics["step"]) // 100))]
-    title = f"{case.job.model.label} on {case.job.task.label}, by run"
+    for case, summary in found:
+        seeds, ends = summary.content["seeds"], summary.content["per_run"]["eval_accuracy"]
+        for seed, end, metrics in zip(seeds, ends, _metrics(case.job, summary, seeds), strict=True):
+            columns = {name: list(metrics[name]) for name in ("step", RECURRENT_GRADIENT, "train_accuracy")}
+            label = f"T = {case.job.task.length}, seed {seed}: {end:.2f}"
+            lines[label] = [averaged(columns, max(1, len(metrics["step"]) // 100))]
+    title = f"{found[0][0].job.model.label} on palindromes, each run with the accuracy it ended with"
     save_figure(compared_curves(lines, title=title), path)
 
 

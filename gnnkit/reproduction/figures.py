@@ -104,26 +104,27 @@ def _gradients_before_training(content: Content) -> list[Html]:
 
 
 def _gradient_of_runs(content: Content) -> list[Html]:
-    (case,) = content["cases"]
-    curves = case.get("curves", {}).get("weight_hh_gradient_norm")
-    if curves is None:
-        return []
-    ends = case["results"]["eval_accuracy"]
-    lines = [
-        Line(f"seed {seed}, ends at {end:.2f}", curves["step"][: len(run)], _numbers(run))
-        for seed, end, run in zip(case["seeds"], ends, curves["runs"], strict=True)
-    ]
-    return [
-        *_curves(content),
-        line_chart(
-            lines,
-            title="Norm of dL/dW_hh during training, LSTM at T = 40, by run",
-            description="On a logarithmic axis, one line per seed, named by the accuracy it ended with.",
-            x_label="step",
-            y_label="norm of dL/dW_hh",
-            log_y=True,
-        ),
-    ]
+    charts = _curves(content)
+    for case in content["cases"]:
+        curves = case.get("curves", {}).get("weight_hh_gradient_norm")
+        if curves is None:
+            continue
+        ends = case["results"]["eval_accuracy"]
+        lines = [
+            Line(f"seed {seed}, ends at {end:.2f}", curves["step"][: len(run)], _numbers(run))
+            for seed, end, run in zip(case["seeds"], ends, curves["runs"], strict=True)
+        ]
+        charts.append(
+            line_chart(
+                lines,
+                title=f"Norm of dL/dW_hh during training, LSTM at T = {case['settings']['task']['length']}, by run",
+                description="On a logarithmic axis, one line per seed, named by the accuracy it ended with.",
+                x_label="step",
+                y_label="norm of dL/dW_hh",
+                log_y=True,
+            )
+        )
+    return charts
 
 
 def _temporal_gates(content: Content) -> list[Html]:

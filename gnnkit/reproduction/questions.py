@@ -55,7 +55,7 @@ QUESTIONS: dict[int, Question] = {
         "The gradient of a stuck run",
         "Can a run that is stuck be told by its gradient?",
         (("000", "the run stuck at ~.1 accuracy has the lowest gradient"),),
-        "The norm of ∂L/∂W_hh before clipping, at every step of row 2's runs of T = 40.",
+        "The norm of ∂L/∂W_hh before clipping, at every step of row 2's runs of T = 40, the report's, and of T = 20.",
     ),
     5: Question(
         "Grimms' fairy tales",

@@ -70,7 +70,7 @@ def compare(
     seconds: float,
     improvement: bool = False,
 ) -> Check:
-    """Our runs against a reported mean and deviation.
+    """Our runs against a reported mean and deviation, of something that is positive: an accuracy, a count of batches.
 
     Args:
         claim: As the report says it.
@@ -100,6 +100,8 @@ def compare(
         return Check(claim, measured, "matched", f"better, {ours}; “beaten” needs 10 seeds where a run is this short")
     if worse:
         return Check(claim, measured, "differs", f"worse: {ours}")
+    if found.interval.low <= 0 or low <= 0:  # of what is never negative
+        return Check(claim, measured, "inconclusive", f"{ours}: one that reaches down to 0 tells nothing")
     return Check(claim, measured, "matched", f"{ours} overlap")
 
 

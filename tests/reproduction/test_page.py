@@ -255,3 +255,26 @@ def test_a_length_at_which_the_report_fails_is_beaten_only_with_enough_seeds():
     short = palindromes_solved(3, 50.0)
     assert short.kind == "added"
     assert "needs 10 seeds" in short.why
+
+
+def gradients_of(*runs):
+    results = {
+        "eval_accuracy": [end for end, _ in runs],
+        "mean_weight_hh_gradient_norm": [norm for _, norm in runs],
+    }
+    return JUDGES[4]({"cases": [{"label": "lstm", "settings": {"task": {"length": 20}}, "results": results}]})[0].kind
+
+
+def test_a_stuck_run_is_compared_with_one_that_is_not():
+    assert gradients_of((0.1, 0.001), (1.0, 0.2), (0.6, 0.1)) == "reproduced"
+    assert gradients_of((0.1, 0.15), (1.0, 0.2), (0.6, 0.1)) == "differs"
+    assert gradients_of((0.1, 0.001), (0.11, 0.2)) == "inconclusive"
+    assert gradients_of((1.0, 0.001), (0.9, 0.2)) == "inconclusive"
+
+
+def test_an_interval_that_reaches_0_is_inconclusive():
+    wide, narrow = Reported(0.57, 0.45), Reported(0.9, 0.05)
+    options = {"lower_is_better": False, "seconds": 100}
+    assert compare("c", [0.099, 0.1, 0.101], wide, **options).kind == "inconclusive"
+    assert compare("c", [1.0, 0.1, 0.1], narrow, **options).kind == "inconclusive"
+    assert compare("c", [0.91, 0.9, 0.88], narrow, **options).kind == "matched"
