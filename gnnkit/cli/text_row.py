@@ -26,7 +26,8 @@ def row(
 ) -> None:
     """Run an experiment of the reports again, with their settings; texts are those in DATA_ROOT/text."""
     from gnnkit.data.registry import data_root as chosen_root
-    from gnnkit.jobs.text_rows import ROWS, run_text_row
+    from gnnkit.jobs.text_row_cases import ROWS
+    from gnnkit.jobs.text_rows import run_text_row
 
     if number not in ROWS:
         raise BadUsageError(f"there is no text row {number}: there are {', '.join(map(str, ROWS))}")

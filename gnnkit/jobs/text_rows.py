@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,53 +19,13 @@ from gnnkit.jobs.job_run import JobSummary
 from gnnkit.jobs.row_curves import banded
 from gnnkit.jobs.row_fingerprint import TEXT_CODE, fingerprint
 from gnnkit.jobs.text_job import TextJob, TextSource, recipe
+from gnnkit.jobs.text_row_cases import ROWS, Passage, Run, TextRow
 from gnnkit.jobs.text_train import resume_text_job, run_text_job
 from gnnkit.jobs.text_trained import load_text
 from gnnkit.runs import Interrupted, ProgressMode, RunFolder, environment, read_json, read_metrics, write_json
-from recurrent.generation import GenerationConfig
 
 _QUICK_STEPS = {128: 150, 256: 60, 1024: 4}  # by hidden size: about a minute each
 _QUICK_TEST = {1024: 0.01}  # share held out, where reading a tenth would take longer than the training
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A text to be written by one of the row's runs."""
-
-    run: str
-    prompt: str
-    config: GenerationConfig
-
-
-@dataclass(frozen=True)
-class TextRow:
-    """An experiment of the reports.
-
-    Attributes:
-        report: Which student reports it is from.
-        experiment: What was done.
-        claim: What was found, as the report says it.
-        runs: Name of a training to what differs from its recipe.
-        passages: What the trained models write.
-        ladder: Steps at which training accuracy (mean of the 100 batches before) and samples are listed.
-    """
-
-    report: str
-    experiment: str
-    claim: str
-    runs: dict[str, Run]
-    passages: tuple[Passage, ...] = ()
-    ladder: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training: a file below ``text/``, a recipe, and what differs from it."""
-
-    file: str
-    recipe: str
-    model: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,127 +34,6 @@ class TextRowResult:
 
     path: Path
     content: dict[str, Any]
-
-
-_GRIMM, _BARTLEBY, _TUTORIAL = "book_EN_grimms_fairy_tails.txt", "bartleby_the_scrivener.txt", "python_tutorial.txt"
-_RIGHTS, _KALEVALA = "us_bill_of_rights.txt", "kalevala_fi.txt"
-_GRIMM_8200 = Run(_GRIMM, "report-000", training={"steps": 8200, "sample_every": 100})
-_BY_001 = {"bartleby": Run(_BARTLEBY, "report-001"), "tutorial": Run(_TUTORIAL, "report-001")}
-_RIGHTS_RUN = Run(_RIGHTS, "report-003", training={"sample_every": 100, "eval_every": 50})
-_KALEVALA_RUN = Run(_KALEVALA, "report-004", training={"sample_every": 1000})
-
-
-def _sampled(temperature: float | None, length: int, **options: Any) -> GenerationConfig:
-    return GenerationConfig(length=length, temperature=temperature, **options)
-
-
-ROWS: dict[int, TextRow] = {
-    5: TextRow(
-        "000",
-        "character LM on Grimm, 2x128, Adam .01, T = 20, 30, 50",
-        "training accuracy .64 after 5000 steps",
-        {f"grimm-T{length}": Run(_GRIMM, "report-000", training={"seq_length": length}) for length in (20, 30, 50)},
-        ladder=(1000, 2500, 5000),
-    ),
-    6: TextRow(
-        "000",
-        "samples at steps 100, 400, 1200, 8200; temperatures .5, 1, 2; a prompt",
-        "text tables",
-        {"grimm-8200": _GRIMM_8200},
-        (
-            *(Passage("grimm-8200", "T", _sampled(value, 100)) for value in (0.5, 1.0, 2.0)),
-            Passage("grimm-8200", "sleeping beauty is", _sampled(0.5, 40)),
-        ),
-        ladder=(100, 400, 1200, 8200),
-    ),
-    7: TextRow(
-        "000",
-        "beam search",
-        "asked, left empty",
-        {"grimm-8200": _GRIMM_8200},
-        (
-            Passage("grimm-8200", "sleeping beauty is", GenerationConfig(length=40, strategy="greedy")),
-            *(
-                Passage("grimm-8200", "sleeping beauty is", GenerationConfig(40, "beam", beam_width=width))
-                for width in (1, 5, 20)
-            ),
-            Passage("grimm-8200", "sleeping beauty is", GenerationConfig(40, "beam", beam_width=20, num_returns=3)),
-        ),
-    ),
-    11: TextRow(
-        "001",
-        "character LM on Bartleby and the Python tutorial, 2x1024, dropout .5, AdamW .005, 7500 steps",
-        "training accuracy 84.22 % and 74.84 %",
-        _BY_001,
-        ladder=(2500, 5000, 7500),
-    ),
-    12: TextRow(
-        "001",
-        "samples at 2500, 5000, 7500; temperatures; three completions to T = 100",
-        "text tables",
-        _BY_001,
-        tuple(
-            Passage(name, prompt, config)
-            for name, prompt in (("bartleby", "I am a "), ("tutorial", "Python is "))
-            for config in (
-                *(_sampled(value, 60) for value in (0.5, 1.0, 2.0)),
-                _sampled(0.5, 100, num_returns=3),
-            )
-        ),
-        ladder=(2500, 5000, 7500),
-    ),
-    18: TextRow(
-        "003",
-        "character LM on the US Bill of Rights, 2x128, dropout .5, Adam .01; temperature inside training",
-        "clean samples from step 500",
-        {
-            f"rights-{value:g}": replace(_RIGHTS_RUN, training={**_RIGHTS_RUN.training, "loss_temperature": value})
-            for value in (0.5, 1.0, 1.5, 2.0)
-        },
-        ladder=(100, 500, 1000, 2000),
-    ),
-    19: TextRow(
-        "003",
-        "prompts E, T, C; two sentence prompts, at least 210 characters, on to the end of the sentence",
-        "text tables",
-        {"rights-1": replace(_RIGHTS_RUN, training={**_RIGHTS_RUN.training, "loss_temperature": 1.0})},
-        (
-            *(Passage("rights-1", prompt, _sampled(0.5, 100)) for prompt in "ETC"),
-            *(
-                Passage("rights-1", prompt, _sampled(0.5, 600, stop_at_sentence_end=True, min_length=210))
-                for prompt in ("Congress shall make no law ", "The right of the people ")
-            ),
-        ),
-    ),
-    21: TextRow(
-        "004",
-        "character LM on a Finnish text (here the Kalevala), T = 30, batch 64, to 100,000 steps",
-        "training accuracy .42/.61/.66/.71/.74/.77 at 1k/5k/10k/25k/50k/100k steps",
-        {"kalevala": _KALEVALA_RUN},
-        ladder=(1000, 5000, 10_000, 25_000, 50_000, 100_000),
-    ),
-    22: TextRow(
-        "004",
-        "samples by step; temperatures .5, 1, 2; completion at .25; T = 100 with hidden 256; 1000 characters",
-        "text tables",
-        {
-            "kalevala": _KALEVALA_RUN,
-            "kalevala-256": Run(
-                _KALEVALA,
-                "report-004",
-                {"hidden_size": 256},
-                {"seq_length": 100, "steps": 10_000, "sample_every": 1000},
-            ),
-        },
-        (
-            *(Passage("kalevala", "V", _sampled(value, 100)) for value in (0.5, 1.0, 2.0)),
-            Passage("kalevala", "Vaka vanha", _sampled(0.25, 100)),
-            Passage("kalevala-256", "V", _sampled(0.5, 100)),
-            Passage("kalevala", "V", _sampled(0.5, 1000)),
-        ),
-        ladder=(1000, 5000, 10_000, 25_000, 50_000, 100_000),
-    ),
-}
 
 
 def run_text_row(
@@ -228,8 +67,8 @@ def run_text_row(
         ValueError: If there is no such row.
         MissingDataError: If a text is not there.
         RunError: If that folder holds trainings of other settings under the same names.
-        Interrupted: After ctrl-C; the same command continues. The file then has the curves as far as they got,
-            and says that it is unfinished, unless a finished one is there.
+        Interrupted: After ctrl-C; the same command continues. The file then has the curves as far as they got
+            and the texts of what is trained, and says that it is unfinished, unless a finished one is there.
     """
     if number not in ROWS:
         raise ValueError(f"there is no text row {number}: there are {', '.join(map(str, ROWS))}")
@@ -259,11 +98,13 @@ def run_text_row(
     except Interrupted:
         so_far = {name: _so_far(folders[name], row.ladder) for name in jobs if _is_begun(folders[name])}
         if so_far and not _is_finished(path):
-            write_json(path, {**content, "unfinished": True, "runs": so_far, "texts": []})
+            ended = {name: folders[name] for name, run in so_far.items() if "steps_asked" not in run}
+            written = _all_written([each for each in row.passages if each.run in ended], ended)
+            write_json(path, {**content, "unfinished": True, "runs": so_far, "texts": written})
         raise
     content |= {
         "runs": {name: _described(summary, row.ladder) for name, summary in trained.items()},
-        "texts": [text for each in row.passages for text in _written(each, trained[each.run].folder)],
+        "texts": _all_written(row.passages, folders),
         "fingerprint": row_fingerprint(number, quick=quick, precision=precision),
     }
     write_json(path, content)
@@ -364,8 +205,10 @@ def _is_finished(path: Path) -> bool:
 
 
 def _so_far(folder: Path, ladder: tuple[int, ...]) -> dict[str, Any]:
-    """What an interrupted training has come to; nothing is held out for it, nor written by it, yet."""
+    """What a training of an interrupted row has come to: all of it, or, with ``steps_asked``, a part."""
     found = RunFolder.open(folder)
+    if (summary := found.read_summary()) is not None:
+        return _described(JobSummary(folder, summary), ladder)
     job, learned = found.read_config(TextJob), _learned(folder, ladder, {})
     last, saved = learned["ladder"][-1], found.load_checkpoint()
     return {
@@ -379,6 +222,10 @@ def _so_far(folder: Path, ladder: tuple[int, ...]) -> dict[str, Any]:
         "test_accuracy": None,
         **learned,
     }
+
+
+def _all_written(passages: Iterable[Passage], folders: Mapping[str, Path]) -> list[dict[str, Any]]:
+    return [text for each in passages for text in _written(each, folders[each.run])]
 
 
 def _written(passage: Passage, folder: Path) -> list[dict[str, Any]]:

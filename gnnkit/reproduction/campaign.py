@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gnnkit.errors import DivergedError, FileFormatError, MissingDataError, RunError
-from gnnkit.jobs import sequence_rows, text_rows
+from gnnkit.jobs import sequence_rows, text_row_cases, text_rows
 from gnnkit.reproduction import graph_rows
 from gnnkit.runs import Interrupted, read_json, report_progress, run_many, write_json
 
@@ -51,7 +51,7 @@ class Campaign:
 
 def row_numbers() -> list[int]:
     """Every row that can be run."""
-    return sorted({*sequence_rows.ROWS, *text_rows.ROWS, *graph_rows.ROWS})
+    return sorted({*sequence_rows.ROWS, *text_row_cases.ROWS, *graph_rows.ROWS})
 
 
 def result_path(out: str | os.PathLike[str], number: int, *, quick: bool = False) -> Path:
@@ -120,7 +120,7 @@ def row_fingerprint(number: int, *, quick: bool = False) -> str:
     """What the recorded result of a row must carry to be that of this program."""
     if number in sequence_rows.ROWS:
         return sequence_rows.row_fingerprint(number, quick=quick)
-    if number in text_rows.ROWS:
+    if number in text_row_cases.ROWS:
         return text_rows.row_fingerprint(number, quick=quick)
     return graph_rows.graph_fingerprint(number, quick=quick)
 
@@ -138,15 +138,15 @@ def sharing(numbers: Sequence[int], *, quick: bool = False) -> list[list[int]]:
                 apart.append((group, used))
         groups = [*apart, (mine, names)]
     # Texts take longest, then what trains most.
-    groups.sort(key=lambda group: (-sum(number in text_rows.ROWS for number in group[0]), -len(group[1])))
+    groups.sort(key=lambda group: (-sum(number in text_row_cases.ROWS for number in group[0]), -len(group[1])))
     return [sorted(group) for group, _ in groups]
 
 
 def _trainings(number: int, quick: bool) -> set[str]:
     if number in sequence_rows.ROWS:
         return sequence_rows.row_trainings(number, quick=quick)
-    if number in text_rows.ROWS:
-        return set(text_rows.ROWS[number].runs)
+    if number in text_row_cases.ROWS:
+        return set(text_row_cases.ROWS[number].runs)
     return set()
 
 
@@ -175,7 +175,7 @@ def _compute(number: int, campaign: Campaign) -> None:
             progress="quiet",
             trainings=out / "runs" / sequence_rows.trainings_fingerprint(quick=quick),
         )
-    elif number in text_rows.ROWS:
+    elif number in text_row_cases.ROWS:
         text_rows.run_text_row(
             number,
             campaign.texts,

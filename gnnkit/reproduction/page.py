@@ -79,14 +79,15 @@ def row_on_page(number: int, results: Path) -> RowOnPage:
             continue
         if quick and number not in SAME_WHEN_QUICK:
             return RowOnPage(number, question, content, [], "quick")
-        checks = _as_far_as_it_got(content) if content.get("unfinished") else judge(number, content)
+        checks = _as_far_as_it_got(number, content) if content.get("unfinished") else judge(number, content)
         return RowOnPage(number, question, content, checks, overall(checks))
     return RowOnPage(number, question, None, [], "not reached", problem)
 
 
-def _as_far_as_it_got(content: Content) -> list[Check]:
-    """Of a row whose trainings were interrupted: what they had come to."""
-    return [
+def _as_far_as_it_got(number: int, content: Content) -> list[Check]:
+    """Of a row that was interrupted: verdicts on the trainings that had ended, and what the others had come to."""
+    ended = {name: run for name, run in content["runs"].items() if "steps_asked" not in run}
+    checks = [
         Check(
             f"{name}: {content['claim']}",
             f"{run['train_accuracy_last_100']:.3f}",
@@ -94,7 +95,9 @@ def _as_far_as_it_got(content: Content) -> list[Check]:
             f"after {run['steps']:,} of {run['steps_asked']:,} steps",
         )
         for name, run in content["runs"].items()
+        if name not in ended
     ]
+    return [*judge(number, {**content, "runs": ended}), *checks] if ended else checks
 
 
 def page(rows: Sequence[RowOnPage], wrong: Sequence[Correction], recipes: Content | None = None) -> str:

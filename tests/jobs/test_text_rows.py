@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,8 @@ from gnnkit.cli.main import app
 from gnnkit.errors import MissingDataError, RunError
 from gnnkit.jobs import text_rows
 from gnnkit.jobs.text_job import TextJob
-from gnnkit.jobs.text_rows import ROWS, Passage, Run, TextRow, run_text_row
+from gnnkit.jobs.text_row_cases import ROWS, Passage, Run, TextRow
+from gnnkit.jobs.text_rows import run_text_row
 from gnnkit.runs import Interrupted, Progress, RunFolder
 from recurrent.generation import GenerationConfig
 
@@ -113,6 +115,31 @@ def test_an_interrupted_row_says_how_far_it_got_and_goes_on(tiny, monkeypatch):
     assert "unfinished" not in again
     assert again["texts"] == whole["texts"]
     assert again["fingerprint"] == whole["fingerprint"]
+
+
+def test_an_interrupted_row_keeps_what_has_ended(tiny, monkeypatch):
+    cats = TINY.runs["cats"]
+    both = replace(TINY, runs={"cats": cats, "dogs": replace(cats, file="dogs.txt")})
+    (tiny / "text" / "dogs.txt").write_text("the dog sat on the cat. " * 20)
+    whole = row(tiny).content
+    shutil.rmtree(tiny / "rows")
+    monkeypatch.setitem(ROWS, 99, both)
+    update = Progress.update
+
+    def interrupted(self, completed, **fields):
+        update(self, completed, **fields)
+        if completed == 6 and (tiny / "rows" / "runs" / "dogs-quick").exists():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "update", interrupted)
+    with pytest.raises(Interrupted, match="dogs-quick stopped"):
+        row(tiny)
+    found = json.loads((tiny / "rows" / "row-99-quick.json").read_text())
+    assert found["unfinished"]
+    assert found["runs"]["dogs"]["steps_asked"] == 10
+    ended, alone = found["runs"]["cats"], whole["runs"]["cats"]
+    assert {**ended, "seconds": 0} == {**alone, "seconds": 0}
+    assert found["texts"] == whole["texts"]
 
 
 def test_an_interruption_leaves_a_finished_result_alone(tiny, monkeypatch):

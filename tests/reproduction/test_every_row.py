@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gnnkit.jobs import sequence_row_cases, sequence_rows, text_rows
+from gnnkit.jobs import sequence_row_cases, sequence_rows, text_row_cases, text_rows
 from gnnkit.reproduction.campaign import Campaign, row_numbers, run_rows
 from gnnkit.reproduction.figures import figures
 from gnnkit.reproduction.judgements import judge
@@ -22,13 +22,13 @@ def tiny(monkeypatch, tmp_path):
             monkeypatch.setitem(sequence_rows.ROWS, number, replace(row, cases=shortened(row.cases)))
     (tmp_path / "text").mkdir()
     # So that the stand-in for each text has every character of every prompt.
-    known = "".join(passage.prompt for row in text_rows.ROWS.values() for passage in row.passages)
-    for number, row in list(text_rows.ROWS.items()):
+    known = "".join(passage.prompt for row in text_row_cases.ROWS.values() for passage in row.passages)
+    for number, row in list(text_row_cases.ROWS.items()):
         passages = tuple(
             replace(each, config=replace(each.config, length=min(each.config.length, 8), min_length=0))
             for each in row.passages
         )
-        monkeypatch.setitem(text_rows.ROWS, number, replace(row, passages=passages))
+        monkeypatch.setitem(text_row_cases.ROWS, number, replace(row, passages=passages))
         for run in row.runs.values():
             (tmp_path / "text" / run.file).write_text(known + pydoc_corpus().text[:4000])
     return Campaign(tmp_path / "out", tmp_path / "text", quick=True)

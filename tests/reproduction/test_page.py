@@ -151,6 +151,12 @@ def test_an_unfinished_row_is_shown_as_far_as_it_got(tmp_path):
     write_page(tmp_path, tmp_path / "page.html")
     parsed(tmp_path / "page.html")
     assert "after 10 of 7,500 steps" in (tmp_path / "page.html").read_text()
+    ended = {name: value for name, value in run.items() if name != "steps_asked"}
+    content["runs"] = {"bartleby": {**ended, "train_accuracy_last_100": 0.84}, "tutorial": run}
+    result_path(tmp_path, 11).write_text(json.dumps({**content, "unfinished": True}))
+    row = row_on_page(11, tmp_path)
+    assert row.verdict == "in part"
+    assert [check.kind for check in row.checks] == ["reproduced", "not reached"]
 
 
 def test_a_quick_result_is_shown_but_not_judged(tmp_path):
