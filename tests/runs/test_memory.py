@@ -11,7 +11,8 @@ pytestmark = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back by these rules"
 )
 
-# Ten times three blocks of 16 MiB, written and freed: how many pages the last nine times had to fetch.
+# Forty times three blocks of 16 MiB and one of 64, written and freed: how many pages the last thirty times had
+# to fetch. The heap may still grow by a block now and then, where a small thing lies between two free places.
 COUNT_PAGES = """
 import resource, sys
 import torch
@@ -21,8 +22,8 @@ def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 kept = sys.argv[1] == "keep" and keep_freed_memory()
-for turn in range(10):
-    if turn == 1:
+for turn in range(40):
+    if turn == 10:
         before = pages()
     blocks = [torch.ones(4 * 2**20) for _ in range(3)]
     blocks.append(torch.ones(2**24))  # 64 MiB: by default never kept
@@ -49,7 +50,7 @@ def test_freed_memory_is_used_again_without_being_fetched_again():
     kept, with_it = pages_fetched("keep")
     _, without = pages_fetched("leave")
     assert kept == "True"
-    assert with_it < without / 10
+    assert with_it < without / 4
 
 
 @pytest.mark.parametrize("variable", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
