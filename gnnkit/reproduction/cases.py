@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from gnnkit.reproduction.verdict import Check
 
 Content = Mapping[str, Any]
 Case = Mapping[str, Any]
+Judge = Callable[[Content], list[Check]]
 
 END = "test_accuracy"
 

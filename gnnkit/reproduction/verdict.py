@@ -7,7 +7,7 @@ elsewhere. A claim without numbers ("fails", "~1.0") is turned into a bound, whi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,10 +111,26 @@ def seeds_to_beat(seconds: float) -> int:
 
 
 def bound(claim: str, values: Sequence[float], *, at_least: float = -math.inf, at_most: float = math.inf) -> Check:
-    """Whether the mean of our runs lies within bounds."""
+    """Whether the mean of our runs lies within bounds; where only its 95 % interval reaches them, nobody can tell."""
     found = spread(values)
     shown = f"{found.mean:.3f}" + (f" ± {found.std:.3f}" if found.n > 1 else "") + f" ({seeds(found.n)})"
-    return Check(claim, shown, reproduced(at_least <= found.mean <= at_most))
+    if at_least <= found.mean <= at_most:
+        return Check(claim, shown, "reproduced")
+    low, high = found.interval.low, found.interval.high
+    if low <= at_most and high >= at_least:
+        return Check(claim, shown, "inconclusive", f"95 % interval {low:.2f} to {high:.2f}")
+    return Check(claim, shown, "differs")
+
+
+def ahead(claim: str, runs: Mapping[str, Sequence[float]]) -> Check:
+    """Whether the first of two has the higher values: 95 % intervals of the means that overlap cannot tell."""
+    first, second = (spread(values) for values in runs.values())
+    shown = ", ".join(f"{name} {mean:.3f}" for name, mean in zip(runs, (first.mean, second.mean), strict=True))
+    if first.interval.low > second.interval.high:
+        return Check(claim, shown, "reproduced")
+    if first.interval.high < second.interval.low:
+        return Check(claim, shown, "differs")
+    return Check(claim, shown, "inconclusive", "95 % intervals overlap" if min(first.n, second.n) > 1 else "one seed")
 
 
 def near(claim: str, value: float, reported: float, tolerance: float, why: str = "") -> Check:

@@ -14,7 +14,7 @@ from gnnkit.reproduction.markup import Html, element, table, text
 from gnnkit.reproduction.page import row_on_page, write_page
 from gnnkit.reproduction.questions import GROUPS, QUESTIONS
 from gnnkit.reproduction.svg import Line, dot_chart, line_chart
-from gnnkit.reproduction.verdict import Check, Reported, bound, compare, near, overall
+from gnnkit.reproduction.verdict import Check, Reported, ahead, bound, compare, near, overall
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -219,9 +219,29 @@ def test_beaten_needs_our_settings_apart_intervals_and_enough_seeds():
 def test_bounds_and_single_runs():
     assert bound("c", [0.98, 1.0], at_least=0.97).kind == "reproduced"
     assert bound("c", [0.5], at_least=0.97).kind == "differs"
+    assert bound("c", [0.5, 0.51, 0.49], at_least=0.97).kind == "differs"
+    assert bound("c", [0.96, 0.2, 0.13], at_least=0.9).kind == "inconclusive"  # -.71 to 1.57
+    assert bound("c", [0.4, 0.41, 0.2], at_most=0.3).kind == "inconclusive"
+    assert bound("c", [0.4, 0.41, 0.39], at_most=0.3).kind == "differs"
     assert near("c", 0.62, 0.64, 0.03).kind == "reproduced"
     assert near("c", 0.7, 0.64, 0.03).kind == "matched"
     assert near("c", 0.5, 0.64, 0.03).kind == "differs"
+
+
+def test_ahead_needs_intervals_apart():
+    high, low, noisy = [0.9, 0.91, 0.92], [0.5, 0.51, 0.5], [0.9, 0.1, 0.4]
+    assert ahead("c", {"LSTM": high, "RNN": low}).kind == "reproduced"
+    assert ahead("c", {"LSTM": low, "RNN": high}).kind == "differs"
+    assert ahead("c", {"LSTM": high, "RNN": noisy}).kind == "inconclusive"
+    assert ahead("c", {"LSTM": high[:1], "RNN": low[:1]}).kind == "inconclusive"
+
+
+def test_lengths_of_report_003_are_judged_by_the_mean_over_the_last_steps():
+    results = {"test_accuracy": [1.0] * 3, "mean_train_accuracy_last_1000": [0.2, 0.21, 0.2]}
+    case = {"label": "rnn", "settings": {"task": {"length": 20}}, "results": results}
+    (check,) = JUDGES[14]({"cases": [case]})
+    assert check.kind == "differs"
+    assert check.measured.startswith("0.203")
 
 
 @pytest.mark.parametrize(
