@@ -3,9 +3,9 @@
 All recipes have 2 LSTM layers' worth of parameters (within 1 % of the reports' model), 64 windows of 30
 characters a step, and the same number of steps; each row adds one ingredient to the row above.
 
-    $ python benchmarks/text_recipes.py grimm.txt                      # every row, 5000 steps each
-    $ python benchmarks/text_recipes.py grimm.txt --only reports improved --out results.json
-    $ python benchmarks/text_recipes.py grimm.txt --quick              # 150 steps, a minute or two in all
+    $ python -P benchmarks/text_recipes.py grimm.txt                      # every row, 5000 steps each
+    $ python -P benchmarks/text_recipes.py grimm.txt --only reports improved --seeds 0 1 2 --out results.json
+    $ python -P benchmarks/text_recipes.py grimm.txt --quick              # 150 steps, a minute or two in all
 """
 
 import argparse
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from gnnkit.runs import Progress, use_threads
+from gnnkit.runs import Progress, keep_freed_memory, spread, use_threads
 from gnnkit.training.optimization import Optimization
 from gnnkit.training.text import TextConfig, TextResult, fit_text
+from recurrent import GRUCell
 from recurrent.models import CharLM
 from recurrent.text import Vocabulary, read_corpus, split_contiguous
 
@@ -46,6 +47,7 @@ def recipes(steps: int, seed: int) -> dict[str, Recipe]:
     cycled = replace(stateful, optimization=one_cycle(steps, 0.01))
     regular = replace(stateful, optimization=one_cycle(steps, 0.01, weight_decay=0.1))
     wide = {"hidden_size": 208, "input": "embedding", "embedding_dim": 64, "num_layers": 1}
+    gru = {**wide, "hidden_size": 240, "embedding_dim": 70, "output_dropout": 0.2, "cell_type": GRUCell}
     return {
         "reports": Recipe("report 000's settings", one_hot, None, report),
         "stateful": Recipe("contiguous batches, state carried", one_hot, None, stateful),
@@ -54,7 +56,8 @@ def recipes(steps: int, seed: int) -> dict[str, Recipe]:
         "forget-bias": Recipe("forget bias 1", embedded, 1.0, cycled),
         "wide": Recipe("one wide layer for two", wide, 1.0, cycled),
         "decay": Recipe("weight decay .1", wide, 1.0, regular),
-        "improved": Recipe("dropout .2 before the output map", {**wide, "output_dropout": 0.2}, 1.0, regular),
+        "dropout": Recipe("dropout .2 before the output map", {**wide, "output_dropout": 0.2}, 1.0, regular),
+        "improved": Recipe("a GRU for the LSTM", gru, None, regular),  # `gnnkit text train --recipe improved`
     }
 
 
@@ -76,61 +79,81 @@ def cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def row(name: str, recipe: Recipe, text: str) -> dict[str, object]:
+    result, parameters = train(recipe, text, name)
+    assert result.test is not None, "a tenth of the text is held out"
+    assert result.val is not None, "and a twentieth chooses the step"
+    return {
+        "recipe": name,
+        "adds": recipe.adds,
+        "steps": recipe.training.steps,
+        "seed": recipe.training.seed,
+        "parameters": parameters,
+        "test_bits_per_character": result.test.bits_per_character,
+        "test_accuracy": result.test.accuracy,
+        "validation_bits_per_character": result.val.bits_per_character,
+        "train_accuracy_last_100": result.train_accuracy_last_100,
+        "selected_step": result.selected_step,
+        "seconds": result.seconds,
+        "sample": result.samples[-1].text,
+    }
+
+
+def key(row: dict[str, object]) -> tuple[object, ...]:
+    return row["recipe"], row["steps"], row["seed"]
+
+
+def table(rows: list[dict[str, object]], steps: int) -> str:
+    """Mean and deviation over seeds, in the recipes' order."""
+    lines = [f"{'recipe':12} {'adds':36} {'parameters':>10}  {'test bits/char':18} {'train accuracy':>14}"]
+    for name, recipe in recipes(steps, 0).items():
+        own = [each for each in rows if each["recipe"] == name and each["steps"] == steps]
+        if not own:
+            continue
+        bits = spread([each["test_bits_per_character"] for each in own])
+        accuracy = spread([each["train_accuracy_last_100"] for each in own])
+        shown = f"{bits.mean:.4f}" + (f" +- {bits.std:.4f}" if bits.n > 1 else "")
+        lines.append(
+            f"{name:12} {recipe.adds:36} {own[0]['parameters']:>10}  {shown:18} {accuracy.mean:14.3f}  seeds {bits.n}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path, help="a UTF-8 text, such as Grimms' Fairy Tales")
     parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", help="these rows alone")
     parser.add_argument("--quick", action="store_true", help="150 steps")
     parser.add_argument("--out", type=Path, help="add the results to this JSON file")
     arguments = parser.parse_args()
     steps = 150 if arguments.quick else arguments.steps
-    table = recipes(steps, arguments.seed)
-    if unknown := set(arguments.only or ()) - set(table):
-        parser.error(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(table)}")
+    known = recipes(steps, 0)
+    if unknown := set(arguments.only or ()) - set(known):
+        parser.error(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    keep_freed_memory()
     corpus = read_corpus(arguments.text)
-    done = json.loads(arguments.out.read_text()) if arguments.out and arguments.out.exists() else {"rows": []}
-    for name in arguments.only or table:
-        recipe = table[name]
-        with use_threads(arguments.threads):
-            result, parameters = train(recipe, corpus.text, name)
-        assert result.test is not None, "a tenth of the text is held out"
-        row = {
-            "recipe": name,
-            "adds": recipe.adds,
-            "steps": steps,
-            "seed": arguments.seed,
-            "parameters": parameters,
-            "test_bits_per_character": result.test.bits_per_character,
-            "test_accuracy": result.test.accuracy,
-            "train_accuracy_last_100": result.train_accuracy_last_100,
-            "train_bits_per_character": result.history["train_bits_per_character"][-1],
-            "selected_step": result.selected_step,
-            "seconds": result.seconds,
-            "sample": result.samples[-1].text,
-        }
-        done["rows"] = [
-            each
-            for each in done["rows"]
-            if (each["recipe"], each["steps"], each["seed"]) != (name, steps, arguments.seed)
-        ] + [row]
-        print(
-            f"{name:12} {recipe.adds:36} {parameters:8} parameters  test {row['test_bits_per_character']:.4f} bits/char"
-            f"  train accuracy {row['train_accuracy_last_100']:.3f}  step {result.selected_step}",
-            flush=True,
-        )
-        if arguments.out:
-            done |= {
-                "benchmark": "text_recipes",
-                "text": corpus.name,
-                "notes": list(corpus.notes),
-                "machine": {"processor": cpu_name(), "cores": os.cpu_count(), "threads": arguments.threads},
-                "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            }
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            arguments.out.write_text(json.dumps(done, indent=2) + "\n")
+    done = {
+        "benchmark": "text_recipes",
+        "text": corpus.name,
+        "notes": list(corpus.notes),
+        "machine": {"processor": cpu_name(), "cores": os.cpu_count(), "threads": arguments.threads},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "rows": [],
+    }
+    if arguments.out and arguments.out.exists():
+        done["rows"] = json.loads(arguments.out.read_text())["rows"]
+    for seed in arguments.seeds:
+        for name in arguments.only or known:
+            with use_threads(arguments.threads):
+                new = row(name, recipes(steps, seed)[name], corpus.text)
+            done["rows"] = [each for each in done["rows"] if key(each) != key(new)] + [new]
+            if arguments.out:
+                arguments.out.parent.mkdir(parents=True, exist_ok=True)
+                arguments.out.write_text(json.dumps(done, indent=2) + "\n")
+    print(table(done["rows"], steps))
 
 
 if __name__ == "__main__":

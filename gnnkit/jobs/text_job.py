@@ -175,9 +175,7 @@ _IMPROVED_STEPS = 5000
 # practical's defaults: windows of 30, batches of 64, gradients clipped at 5.
 RECIPES: dict[str, tuple[TextModel, TextConfig, str]] = {
     "improved": (
-        TextModel(
-            num_layers=1, hidden_size=208, input="embedding", embedding_dim=64, output_dropout=0.2, forget_bias=1
-        ),
+        TextModel(cell="gru", num_layers=1, hidden_size=240, input="embedding", embedding_dim=70, output_dropout=0.2),
         TextConfig(
             steps=_IMPROVED_STEPS,
             optimization=Optimization(
