@@ -49,7 +49,7 @@ def row_7(content: Content) -> list[Check]:
 def row_11(content: Content) -> list[Check]:
     """The large model."""
     theirs = {"bartleby": 0.8422, "tutorial": 0.7484}
-    why = "the report's 84.22 % is its last batch; ours is the mean of the last 100"
+    why = "the report's figure is of its last batch; ours is the mean of the last 100"
     return [
         near(f"{name}: {100 * theirs[name]:.2f} % (± 3)", run["train_accuracy_last_100"], theirs[name], 0.03, why)
         for name, run in content["runs"].items()
