@@ -173,7 +173,7 @@ def _row_13(quick: bool, runs: int) -> list[Case]:
 
 def _row_14(quick: bool, runs: int) -> list[Case]:
     return [
-        Case("rnn", palindrome("rnn", length, runs=runs, steps=5000, quick=quick), _rnn_of_report_003(length))
+        Case("rnn", palindrome("rnn", length, runs=runs, steps=5000, quick=quick), rnn_of_report_003(length))
         for length in ((5, 15, 30) if quick else LONG)
     ]
 
@@ -183,7 +183,7 @@ def _row_15(quick: bool, runs: int) -> list[Case]:
         Case(
             f"lstm, lr {lr:g}",
             palindrome("lstm", length, runs=runs, steps=5000, quick=quick, lr=lr),
-            _lstm_of_report_003(length, lr),
+            lstm_of_report_003(length, lr),
         )
         for lr in (1e-3, 1e-4, 1e-2)
         for length in ((5, 15) if quick else LONG)
@@ -197,18 +197,20 @@ def _row_16(quick: bool, runs: int) -> list[Case]:
         Case(
             cell,
             palindrome(cell, length, runs=runs, steps=5000, quick=quick),
-            _rnn_of_report_003(length) if cell == "rnn" else _lstm_of_report_003(length, 1e-3),
+            rnn_of_report_003(length) if cell == "rnn" else lstm_of_report_003(length, 1e-3),
         )
         for cell in cells
         for length in lengths
     ]
 
 
-def _rnn_of_report_003(length: int) -> str:
+def rnn_of_report_003(length: int) -> str:
+    """What the report says of its RNN at a length."""
     return ">= 90 %" if length <= 25 else "<= 30 %"
 
 
-def _lstm_of_report_003(length: int, lr: float) -> str:
+def lstm_of_report_003(length: int, lr: float) -> str:
+    """What the report says of its LSTM at a length and rate; "" where it gives no figure."""
     if lr == 1e-2:
         return "100 %" if length == 75 else ""
     if lr == 1e-3:

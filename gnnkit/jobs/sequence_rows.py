@@ -211,6 +211,7 @@ def _folder_name(job: SequenceJob) -> str:
     rate = f"{training.optimization.optimizer}-{training.optimization.lr:g}"
     more = "" if model.embedding_dim is None else f"-embedding-{model.embedding_dim}"
     more += "" if model.chrono is None else f"-chrono-{model.chrono}"
+    more += "" if model.forget_bias is None else f"-forget-bias-{model.forget_bias:g}"
     recorded = "-gradient" if training.record_recurrent_gradient else ""
     return f"{job.name}-{model.init}{more}-{rate}-{training.steps}-steps-{job.runs}-runs{recorded}"
 

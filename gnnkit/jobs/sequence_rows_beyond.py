@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gnnkit.jobs.sequence_job import CellChoice, CellName, SequenceJob, TaskChoice
-from gnnkit.jobs.sequence_row_cases import COMBINATION_SCORES, Case, TrainingRow
+from gnnkit.jobs.sequence_row_cases import (
+    COMBINATION_SCORES,
+    PALINDROME_SCORES,
+    Case,
+    TrainingRow,
+    lstm_of_report_003,
+    palindrome,
+    rnn_of_report_003,
+)
 from gnnkit.training.optimization import Optimization
 from gnnkit.training.sequences import SequenceConfig
 
@@ -107,6 +115,22 @@ def _long_memory(quick: bool, runs: int) -> list[Case]:
     ]
 
 
+def _forget_bias(quick: bool, runs: int) -> list[Case]:
+    """Rows 14 to 16 again, and beside them the same LSTM but for its forget biases."""
+    cases = []
+    for length in (5, 15) if quick else (10, 20, 30, 40, 50, 75, 100):
+        rnn = palindrome("rnn", length, runs=runs, steps=5000, quick=quick)
+        lstm = palindrome("lstm", length, runs=runs, steps=5000, quick=quick)
+        open_gates = replace(lstm, model=replace(lstm.model, forget_bias=1.0))
+        said = lstm_of_report_003(length, 1e-3)
+        cases += [
+            Case("rnn", rnn, rnn_of_report_003(length)),
+            Case("lstm, forget bias 0", lstm, said),
+            Case("lstm, forget bias 1", open_gates, said),
+        ]
+    return cases
+
+
 BEYOND_ROWS = {
     row.number: row
     for row in (
@@ -134,6 +158,14 @@ BEYOND_ROWS = {
             "Arjovsky, Shah & Bengio (2016), fig. 1: an LSTM does not get past guessing in copy memory over 500 steps",
             _SOLVED_SCORES,
             _long_memory,
+        ),
+        TrainingRow(
+            33,
+            "003",
+            "beyond: RNN and LSTM on palindromes of T = 10 to 100, the LSTM with forget biases of 0 and of 1",
+            "LSTM >= 90 % to T = 50, fails at 75 and 100; ahead of the RNN on all but the shortest",
+            PALINDROME_SCORES,
+            _forget_bias,
         ),
     )
 }

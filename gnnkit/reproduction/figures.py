@@ -306,7 +306,7 @@ DRAW: dict[int, Draw] = {
         (8, 9, 10, 30, 31), lambda content: _curves(content) + _dots("steps", "batches", log_x=True)(content)
     ),
     32: _curves,
-    **dict.fromkeys((13, 14, 15, 16, 20), _by_length),
+    **dict.fromkeys((13, 14, 15, 16, 20, 33), _by_length),
     3: _gradients_before_training,
     4: _gradient_of_runs,
     17: _temporal_gates,

@@ -19,6 +19,7 @@ from gnnkit.reproduction.judgements_of_sequences import (
     row_20,
     row_23,
     row_24,
+    row_33,
 )
 from gnnkit.reproduction.verdict import Check, near, reproduced
 
@@ -192,6 +193,7 @@ JUDGES: dict[int, Judge] = {
     30: batches(improvement=True),
     31: row_31,
     32: row_32,
+    33: row_33,
 }
 # These train nothing, or nothing that their quick form leaves out: they are judged in either form.
 SAME_WHEN_QUICK = frozenset({3, 17, 23, 24, 25})

@@ -186,7 +186,11 @@ def row_15(content: Content) -> list[Check]:
 def row_16(content: Content) -> list[Check]:
     """RNN beside LSTM, by the mean training accuracy over all steps."""
     score = "mean_train_accuracy"
-    rnn, lstm = _by_length(content, "rnn", score), _by_length(content, "lstm", score)
+    return _lstm_ahead(_by_length(content, "rnn", score), _by_length(content, "lstm", score))
+
+
+def _lstm_ahead(rnn: Mapping[int, list[float]], lstm: Mapping[int, list[float]]) -> list[Check]:
+    """At each length but the shortest."""
     checks = []
     for length in sorted(rnn)[1:]:
         claim = f"T = {length}: the LSTM is ahead (mean accuracy over all steps)"
@@ -245,3 +249,11 @@ def row_24(content: Content) -> list[Check]:
         )
     why = "000, 002 and 004 turn the sign round; 000, 003 and 004 multiply element by element"
     return [*checks, Check("the reports' own derivations", "see the corrections", "wrong", why)]
+
+
+def row_33(content: Content) -> list[Check]:
+    """Rows 15 and 16 with a forget bias of 1."""
+    started = "lstm, forget bias 1"
+    checks = _bounds(_by_length(content, started, LAST_STEPS), "forget bias 1", _lstm_of_003)
+    score = "mean_train_accuracy"
+    return checks + _lstm_ahead(_by_length(content, "rnn", score), _by_length(content, started, score))

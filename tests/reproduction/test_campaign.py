@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 from gnnkit.cli.main import app
 from gnnkit.jobs import sequence_rows
 from gnnkit.jobs.row_fingerprint import code_digest, fingerprint
+from gnnkit.jobs.sequence_row_cases import TRAINING_ROWS
 from gnnkit.jobs.sequence_rows import row_trainings
+from gnnkit.jobs.sequence_rows_beyond import BEYOND_ROWS
 from gnnkit.reproduction import campaign as campaigns
 from gnnkit.reproduction.campaign import Campaign, is_current, result_path, row_numbers, run_rows, sharing
 from gnnkit.reproduction.graph_rows import run_graph_row
@@ -88,7 +90,7 @@ def test_rows_that_share_trainings_are_never_side_by_side():
     # One name, one training: what is recorded along the way is part of it.
     assert not row_trainings(2) & row_trainings(15)
     jobs = {}
-    for row in sequence_rows.TRAINING_ROWS.values():
+    for row in (*TRAINING_ROWS.values(), *BEYOND_ROWS.values()):
         for quick in (True, False):
             for case in row.cases(quick, 1 if quick else row.runs):
                 name = sequence_rows._folder_name(case.job)

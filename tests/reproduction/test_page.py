@@ -244,6 +244,26 @@ def test_lengths_of_report_003_are_judged_by_the_mean_over_the_last_steps():
     assert check.measured.startswith("0.203")
 
 
+def test_row_33_judges_the_lstm_of_forget_bias_1():
+    def case(label, length, last, over_all):
+        results = {"mean_train_accuracy_last_1000": last, "mean_train_accuracy": over_all}
+        return {"label": f"{label}, palindrome {length}", "settings": {"task": {"length": length}}, "results": results}
+
+    guessing, learned = [0.1, 0.1, 0.1], [0.99, 0.98, 0.99]
+    cases = [
+        case(label, length, scores, scores)
+        for length in (10, 50)
+        for label, scores in (("rnn", guessing), ("lstm, forget bias 0", guessing), ("lstm, forget bias 1", learned))
+    ]
+    checks = JUDGES[33]({"cases": cases})
+    assert [check.kind for check in checks] == ["reproduced"] * 3
+    assert [check.claim.partition(":")[0] for check in checks] == [
+        "forget bias 1, T = 10",
+        "forget bias 1, T = 50",
+        "T = 50",
+    ]
+
+
 @pytest.mark.parametrize(
     ("kinds", "expected"),
     [
