@@ -222,7 +222,7 @@ QUESTIONS: dict[int, Question] = {
         "Is it the LSTM that cannot remember, or how its gates start?",
         (("003", "LSTM ≥ 90 % to T = 50; fails at 75 and 100; ahead of the RNN on all but the shortest"),),
         "No report says how its biases start. Here they start at 0, so that half of the cell is forgotten at each step "
-        "(row 3), and the LSTM does not get past T = 15 (row 16). A forget bias of 1, all else the same, is what Gers "
-        "et al. (2000) and Jozefowicz et al. (2015) advise, and some libraries' default.",
+        "(row 3), and the LSTM does not get past T = 15 (row 16). Gers et al. (2000) advise a positive forget bias, "
+        "Jozefowicz et al. (2015) one of 1; all else is the same.",
     ),
 }
