@@ -255,11 +255,13 @@ def test_row_33_judges_the_lstm_of_forget_bias_1():
         for length in (10, 50)
         for label, scores in (("rnn", guessing), ("lstm, forget bias 0", guessing), ("lstm, forget bias 1", learned))
     ]
+    cases.append(case("lstm, lr 0.01, forget bias 1", 75, guessing, guessing))
     checks = JUDGES[33]({"cases": cases})
-    assert [check.kind for check in checks] == ["reproduced"] * 3
+    assert [check.kind for check in checks] == ["reproduced", "reproduced", "differs", "reproduced"]
     assert [check.claim.partition(":")[0] for check in checks] == [
         "forget bias 1, T = 10",
         "forget bias 1, T = 50",
+        "forget bias 1, lr 1e-2, T = 75",
         "T = 50",
     ]
 
