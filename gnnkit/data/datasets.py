@@ -47,6 +47,7 @@ def load_dataset(
         normalize_features: Whether each node's features are divided by their sum, as in Kipf & Welling.
 
     Raises:
+        TypeError: If the name is no string.
         ValueError: If the name or split is unknown, or the data set has no such split.
         MissingDataError: If a file is absent; the message says which, where it was looked for, and the
             command that fetches it.

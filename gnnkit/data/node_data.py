@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
+from gnnkit.graph.convert import edges_from_data
 from recurrent.sequences import Sequences
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class NodeData:
         - **x:** :math:`(N, F)`, or N :class:`recurrent.Sequences`; **y, train_mask, val_mask, test_mask:** :math:`(N)`
 
     Raises:
-        TypeError: If ``x`` is not floating point, ``y`` not int64, or a mask not bool.
+        TypeError: If ``x`` is not floating point, ``y`` not int64, or a mask not bool, or one of them no tensor.
         ValueError: If a shape does not fit the graph, a feature is not finite, a node is in two parts,
             or a node in a part has no label.
 
@@ -135,7 +136,7 @@ class NodeData:
 
         Args:
             data: Without ``y``, no label is known; without a mask, no node plays that part. Weights are
-                taken as `Adjacency.from_data` takes them.
+                taken as `Adjacency.from_data` takes them; absent ones are ones of the features' dtype.
             name: What to call it.
             class_names: Names of the classes.
             node_names: Names of the nodes.
@@ -146,6 +147,9 @@ class NodeData:
         for needed in ("x", "edge_index"):
             if data.get(needed) is None:
                 raise ValueError(f"data has no {needed}, only {sorted(data.keys())}; set data.{needed} first")
+        for field in ("x", "y", *_MASKS):
+            if (given := data.get(field)) is not None:
+                _check_tensor(f"data.{field}", given)
         x = data.x.to_sparse_csr() if data.x.layout == torch.sparse_coo else data.x
         num_nodes = x.size(0)
         y = torch.full((num_nodes,), -1, device=x.device) if data.get("y") is None else data.y
@@ -157,8 +161,11 @@ class NodeData:
                     f"{mask} has shape {tuple(given.shape)}, a column per split; keep one: data.{mask}[:, 0]"
                 )
             masks[mask] = torch.zeros(num_nodes, dtype=torch.bool, device=x.device) if given is None else given
+        edge_index, edge_weight, counted = edges_from_data(data)
+        if edge_weight is None and x.is_floating_point():
+            edge_weight = torch.ones(edge_index.shape[-1:], dtype=x.dtype, device=edge_index.device)
         return cls(
-            adjacency=Adjacency.from_data(data),
+            adjacency=Adjacency.from_edge_index(edge_index, edge_weight, num_nodes=counted),
             x=x,
             y=y.squeeze(1) if y.dim() == 2 and y.size(1) == 1 else y,
             **masks,
@@ -175,12 +182,18 @@ class NodeData:
         )
 
 
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}; make one with torch.as_tensor")
+
+
 def _check_features(x: Tensor | Sequences, num_nodes: int) -> None:
     if isinstance(x, Sequences):
         if len(x) != num_nodes:
             raise ValueError(f"x must have a sequence for each of {num_nodes} nodes, got {len(x)}")
         _check_finite(x.values)
         return
+    _check_tensor("x", x)
     if not x.dtype.is_floating_point:
         raise TypeError(f"x must be floating point, got {x.dtype}; convert it with x.float()")
     if x.layout not in (torch.strided, torch.sparse_csr):
@@ -198,6 +211,7 @@ def _check_finite(values: Tensor) -> None:
 
 
 def _check_labels(y: Tensor, num_nodes: int) -> None:
+    _check_tensor("y", y)
     if y.dtype != torch.int64:
         raise TypeError(f"y must be int64 class numbers, got {y.dtype}")
     if y.shape != (num_nodes,):
@@ -206,7 +220,12 @@ def _check_labels(y: Tensor, num_nodes: int) -> None:
         raise ValueError(f"y must be class numbers from 0, or -1 where unknown, got {int(y.min())}")
 
 
-def _check_mask(name: str, mask: Tensor, y: Tensor) -> None:
+def _check_mask(name: str, mask: Tensor | None, y: Tensor) -> None:
+    if mask is None:
+        raise TypeError(
+            f"{name} must be a torch.Tensor, got None; torch.zeros_like(y, dtype=torch.bool) selects no node"
+        )
+    _check_tensor(name, mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"{name} must be bool, got {mask.dtype}")
     if mask.shape != y.shape:

@@ -161,12 +161,15 @@ def dataset_info(name: str) -> DatasetInfo:
     """The entry of that name or alias, whatever its case.
 
     Raises:
+        TypeError: If the name is no string.
         ValueError: If there is none; the message lists the names and the nearest one.
 
     Example:
         >>> dataset_info("Amazon-Photo").name
         'photo'
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a data set's name must be a string, got {shown(name)}; there are {', '.join(DATASETS)}")
     wanted = name.strip().lower().replace("_", "-")
     known = {alias: info for info in DATASETS.values() for alias in (info.name, *info.aliases)}
     if wanted in known:

@@ -24,21 +24,23 @@ from gnnkit.storage.text_lines import numbered_lines
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _WHOLE_NUMBER = re.compile(r"\d{1,100}", re.ASCII)
 _LARGEST = float(np.finfo(np.float32).max)
-_NODE_TITLES = {"node", "nodes", "name", "id", "node_id", "nodeid"}
+_NODE_TITLES = {"node", "nodes", "name", "id", "node_id", "nodeid", "index"}
 _LABEL_TITLES = {"label", "labels", "class", "target", "y"}
-_UNKNOWN = {"", "?"}
+UNKNOWN = {"", "?", "na", "nan", "null"}  # of a cell in lower case: what is not known
 
 
 class FeatureTable(NamedTuple):
     """``first`` is each row's first cell, a name or a number; ``rest`` the other columns, ``(rows, F)``.
 
-    ``lines`` are the lines the rows stand in.
+    ``lines`` are the lines the rows stand in. ``counts`` says that the first row numbers the columns, from 0 or
+    from 1: it is the node's, as far as the table can tell, but may be titles.
     """
 
     path: Path
     first: list[str]
     rest: npt.NDArray[np.float32]
     lines: list[int]
+    counts: bool
 
     def has_names(self, node_names: set[str]) -> bool:
         """Whether the first column names nodes rather than being a feature.
@@ -65,17 +67,25 @@ class FeatureTable(NamedTuple):
 
 
 class LabelTable(NamedTuple):
-    """The label of each row, -1 where unknown; ``names`` is None for a table without names."""
+    """The label of each row, -1 where unknown; ``names`` is None for a table without names.
+
+    ``counts`` says that such a table begins with 0, without titles in words: 0 may be the column's number.
+    """
 
     path: Path
     names: list[str] | None
     y: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     lines: list[int]
+    counts: bool
 
 
 def read_features(path: Path) -> FeatureTable:
-    """Read a table of numbers; a first line without any number behind its first cell holds titles.
+    """Read a table of numbers.
+
+    The first line holds titles if there is no number behind its first cell, or that cell is ``node`` or the like.
+    It does, too, if it numbers the columns as pandas does those of an array: ``,0,1`` behind an index, or ``0,1``
+    (``1,2``) where no number below is written without a point.
 
     Raises:
         FileFormatError: At a cell that is not a finite number or a row of another length than the first.
@@ -83,27 +93,31 @@ def read_features(path: Path) -> FeatureTable:
     first: list[str] = []
     rows: list[npt.NDArray[np.float32]] = []
     lines: list[int] = []
-    beginning = True
+    beginning, counts, whole_below = True, False, False
     for line, cells, text in _rows(path):
-        # The only cell of a line is a title, too, if it stands on top and is no number.
-        behind = cells[1:] or cells
-        if beginning and not any(is_number(cell) for cell in behind):
-            beginning = False
-            continue
-        beginning = False
+        if beginning:
+            beginning, counts = False, _counts(cells)
+            if _titles_features(cells):
+                continue
+        elif counts:
+            whole_below = whole_below or any(map(_is_whole, cells[1:]))
         first.append(cells[0])
         rows.append(_numbers(path, cells[1:], line, text))
         lines.append(line)
     if not rows:
         raise FileFormatError(path, "no row of features")
-    return FeatureTable(path, first, np.stack(rows), lines)
+    # A column of whole numbers below may be the nodes' names, and the first row a node's, unless it names one of them.
+    names_apart = first[0] not in first[1:] and any(map(_is_whole, first[1:]))
+    if counts and len(rows) > 1 and rows[0].size and not whole_below and not names_apart:
+        first, rows, lines, counts = first[1:], rows[1:], lines[1:], False
+    return FeatureTable(path, first, np.stack(rows), lines, counts)
 
 
 def read_labels(path: Path) -> LabelTable:
     """Read a table of one label per node: ``name label``, or a label per line in the nodes' order.
 
-    Labels are whole numbers or words; classes are numbered in their sorted order. An empty cell or
-    ``?`` is a label that is not known. Titles such as ``node,label`` are passed over.
+    Labels are whole numbers or words; classes are numbered in their sorted order. An empty cell, ``?``, ``na``,
+    ``nan`` or ``null`` is a label that is not known. Titles such as ``node,label`` are passed over.
 
     Raises:
         FileFormatError: At a row with more than two columns, or with another number than the first.
@@ -111,23 +125,25 @@ def read_labels(path: Path) -> LabelTable:
     names: list[str] = []
     labels: list[str] = []
     lines: list[int] = []
-    columns = 1
+    columns, titled = 1, False
     for line, cells, text in _rows(path):
         columns = len(cells)
         if columns > 2:
             problem = f"{columns} columns where a label has 1, or 2 with its node's name"
             raise FileFormatError(path, problem, line=line, text=text)
         if not labels and _is_title(cells):
+            titled = True
             continue
         names.append(cells[0])
         labels.append(cells[-1])
         lines.append(line)
     if not labels:
         raise FileFormatError(path, "no row of labels")
-    class_names = tuple(sorted_names(set(labels) - _UNKNOWN))
+    class_names = tuple(sorted_names({label for label in labels if label.lower() not in UNKNOWN}))
     number_of = {label: number for number, label in enumerate(class_names)}
     y = np.array([number_of.get(label, -1) for label in labels], dtype=np.int64)
-    return LabelTable(path, names if columns == 2 else None, y, class_names, lines)
+    counts = columns == 1 and not titled and labels[0] == "0"
+    return LabelTable(path, names if columns == 2 else None, y, class_names, lines, counts)
 
 
 def row_of_each_name(path: Path, names: list[str], lines: list[int]) -> dict[str, int]:
@@ -150,6 +166,21 @@ def row_of_each_name(path: Path, names: list[str], lines: list[int]) -> dict[str
 def _is_title(cells: list[str]) -> bool:
     titles = [cell.lower() for cell in cells]
     return titles[-1] in _LABEL_TITLES and (len(titles) == 1 or titles[0] in _NODE_TITLES)
+
+
+def _titles_features(cells: list[str]) -> bool:
+    # The only cell of a line is a title, too, if it stands on top and is no number.
+    behind = cells[1:] or cells
+    of_index = not cells[0] and _counts(cells[1:])  # as pandas titles the columns behind its index
+    return of_index or cells[0].lower() in _NODE_TITLES or not any(map(is_number, behind))
+
+
+def _counts(cells: list[str]) -> bool:
+    return cells in ([str(column + start) for column in range(len(cells))] for start in (0, 1))
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.lstrip("+-").isdigit()
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str], str]]:

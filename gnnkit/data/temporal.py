@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.registry import data_root
-from gnnkit.data.tables import row_of_each_name
+from gnnkit.data.tables import UNKNOWN, row_of_each_name
 from gnnkit.errors import FileFormatError, MissingDataError
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.edge_list import split_cells
@@ -24,7 +24,8 @@ from gnnkit.storage.json_files import read_json
 from gnnkit.storage.text import finite_number
 from gnnkit.storage.text_lines import numbered_lines
 
-_MISSING = {"", "?", "na", "nan", "null"}
+# Of a first column that counts the steps, as spreadsheets and pandas write it.
+_STEP_TITLES = {"time", "timestamp", "datetime", "date", "step", "year", "index", "t", "unnamed: 0"}
 _MAX_ARCHIVE_BYTES = 2**28
 
 
@@ -32,8 +33,10 @@ _MAX_ARCHIVE_BYTES = 2**28
 class TemporalData:
     """One value per step and node.
 
+    Checked once, here, so that nothing downstream checks again.
+
     Attributes:
-        values: ``(T, N)``, float32; 0 where not observed.
+        values: ``(T, N)``, floating point; made 0 where not observed.
         observed: ``(T, N)``, booleans.
         adjacency: The graph.
         name: Short, for folders.
@@ -45,6 +48,11 @@ class TemporalData:
         node_names: One per node.
         best_mse: The least mean squared error that any forecast can expect, for 1, 2, ... steps ahead, where
             it is known.
+
+    Raises:
+        TypeError: If values or observed are no tensors of their kind, or the graph is no ``Adjacency``.
+        ValueError: If a shape does not fit, an observed value is not finite, or there is no such period, loss
+            or split.
     """
 
     values: Tensor
@@ -59,6 +67,27 @@ class TemporalData:
     node_names: tuple[str, ...]
     best_mse: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _check_values(self.values, self.observed)
+        if not isinstance(self.adjacency, Adjacency):
+            raise TypeError(f"adjacency must be an Adjacency, got {type(self.adjacency).__name__}")
+        if not self.adjacency.num_nodes == len(self.node_names) == self.num_nodes:
+            raise ValueError(
+                f"values has {self.num_nodes} nodes, a column each, but the graph {self.adjacency.num_nodes} and "
+                f"node_names {len(self.node_names)}; they must agree"
+            )
+        if self.period is not None and not (isinstance(self.period, int | np.integer) and self.period >= 1):
+            raise ValueError(f"period must be a whole number of steps, 1 or more, or None, got {self.period!r}")
+        if len(self.fractions) != 2 or not (min(self.fractions) > 0 and sum(self.fractions) < 1):
+            raise ValueError(
+                "fractions must be the shares that train and validate, above 0 and together below 1, "
+                f"got {self.fractions}"
+            )
+        if self.loss not in ("mae", "mse"):
+            raise ValueError(f"loss must be 'mae' or 'mse', got {self.loss!r}")
+        # What was not observed may hold anything, NaN too, and NaN times 0 is NaN.
+        object.__setattr__(self, "values", torch.where(self.observed, self.values, 0.0))
+
     @property
     def num_steps(self) -> int:
         """T."""
@@ -68,6 +97,30 @@ class TemporalData:
     def num_nodes(self) -> int:
         """N."""
         return self.values.size(1)
+
+
+def _check_values(values: Tensor, observed: Tensor) -> None:
+    for name, tensor in (("values", values), ("observed", observed)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{name} must be a torch.Tensor, got {type(tensor).__name__}; make one with torch.as_tensor"
+            )
+    if not values.dtype.is_floating_point:
+        raise TypeError(f"values must be floating point, got {values.dtype}; convert them with values.float()")
+    if observed.dtype != torch.bool:
+        raise TypeError(f"observed must be bool, got {observed.dtype}; convert it with observed.bool()")
+    if values.dim() != 2 or observed.shape != values.shape:
+        raise ValueError(
+            "values and observed must have one shape (T, N), a row per step and a column per node, got "
+            f"{tuple(values.shape)} and {tuple(observed.shape)}"
+        )
+    wrong = torch.nonzero(observed & ~values.isfinite())
+    if len(wrong):
+        step, node = wrong[0].tolist()
+        raise ValueError(
+            f"values must be finite where observed, got {float(values[step, node])} at step {step} of node {node}; "
+            "mark it as not observed"
+        )
 
 
 TEMPORAL_DATASETS = ("diffusion", "chickenpox", "metr-la")
@@ -233,13 +286,18 @@ def read_values(
     """A user's table, a step a row and a node a column, titled with the nodes' names, and the edges.
 
     An empty cell, ``?``, ``na``, ``nan`` or ``null`` is a value that was not observed. A node without
-    edges needs no mention among them.
+    edges needs no mention among them. A first column that counts the steps, titled ``time`` or the like, is
+    to be left out: it would be a node that is forecast and scored.
 
     Raises:
-        FileFormatError: If a cell is no number, a row is of another length, or an edge names no column.
+        FileFormatError: If a cell is no number, a row is of another length, an edge names no column, or the first
+            column counts the steps.
         FileNotFoundError: If there is no such file.
+        ValueError: If the period is below 1.
     """
     path = Path(values)
+    graph = read_graph(edges, directed=directed)
+    known = graph.node_names or tuple(map(str, range(graph.adjacency.num_nodes)))
     delimiter = {".csv": ",", ".tsv": "\t"}.get(file_ending(path))
     rows: list[list[float]] = []
     names: list[str] = []
@@ -252,6 +310,9 @@ def read_values(
             raise FileFormatError(path, f"broken quotes ({error})", line=line, text=text) from error
         if not names:
             names = cells
+            if names[0].lower() in _STEP_TITLES and names[0] not in known:
+                problem = "counts the steps by its title, and no edge names it; leave this first column out"
+                raise FileFormatError(path, problem, line=line, text=names[0])
             row_of_each_name(path, names, [line] * len(names))  # refuses a name that is empty or there twice
             continue
         if len(cells) != len(names):
@@ -261,8 +322,6 @@ def read_values(
     if not rows:
         raise FileFormatError(path, "no row of values below the titles")
     table = torch.tensor(rows)
-    graph = read_graph(edges, directed=directed)
-    known = graph.node_names or tuple(map(str, range(graph.adjacency.num_nodes)))
     number_of = {name: number for number, name in enumerate(names)}
     if strange := [name for name in known if name not in number_of]:
         raise FileFormatError(edges, f"names a node that {path} has no column for", text=strange[0])
@@ -283,7 +342,7 @@ def read_values(
 
 
 def _value(path: Path, cell: str, line: int) -> float:
-    if cell.lower() in _MISSING:
+    if cell.lower() in UNKNOWN:
         return math.nan
     number: Any = finite_number(cell)
     if number is None or abs(number) > torch.finfo(torch.float32).max:

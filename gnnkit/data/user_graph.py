@@ -34,6 +34,9 @@ def read_node_data(
     columns; a table of features if its first column has a cell that is no number, or holds different
     whole numbers among which is at least half of the graph's nodes.
 
+    A first row that numbers the columns, such as ``0,1``, is taken for titles where the table shows that it is none
+    of its nodes (see `gnnkit.data.tables.read_features`), and refused where it may be either.
+
     A node that only the features name has no edges. A node that only the labels name is an error; one
     that they do not name has no label. No node trains, validates or tests yet: see `NodeData.with_split`.
 
@@ -52,14 +55,19 @@ def read_node_data(
     feature_table = None if features is None else read_features(Path(features))
     label_table = None if labels is None else read_labels(Path(labels))
     graph = read_graph(edges, directed=directed, nodes=nodes)
-    by_name = feature_table is not None and feature_table.has_names(set(_node_names(graph)))
+    known = set(_node_names(graph))
+    by_name = feature_table is not None and feature_table.has_names(known)
     if feature_table is not None and not by_name:
         graph = _numbered_graph(Path(edges), graph, feature_table)
+        _check_first_row(feature_table, known, str(len(feature_table.lines) - 1))
     elif label_table is not None and label_table.names is None:
         graph = _numbered_graph(Path(edges), graph, label_table)
+        if feature_table is None:
+            _check_first_row(label_table, known, str(len(label_table.lines) - 1))
     x = None
     if feature_table is not None and by_name:
         graph, x = _with_features(graph, feature_table)
+        _check_first_row(feature_table, known, feature_table.first[0])
     elif feature_table is not None:
         x = torch.from_numpy(feature_table.values())
     num_nodes = graph.adjacency.num_nodes
@@ -80,6 +88,18 @@ def read_node_data(
 def _node_names(graph: GraphFile) -> tuple[str, ...]:
     """Names by which tables may call the nodes: their numbers where the file has no names."""
     return graph.node_names or tuple(map(str, range(graph.adjacency.num_nodes)))
+
+
+def _check_first_row(table: FeatureTable | LabelTable, known: set[str], node: str) -> None:
+    """Refuse a first row that may be titles where, read as a node's, it makes ``node`` one without edges."""
+    if table.counts and node not in known:
+        titles = "label" if isinstance(table, LabelTable) else "a,b (or node,a,b)"
+        raise FileFormatError(
+            table.path,
+            f"numbers the columns, as titles may; read as a node's row, it makes {node!r} a node that no edge names; "
+            f"put titles in words, such as {titles}, in its place or above it",
+            line=table.lines[0],
+        )
 
 
 def _numbered_graph(edges: Path, graph: GraphFile, table: FeatureTable | LabelTable) -> GraphFile:

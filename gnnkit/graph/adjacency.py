@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast, final
 
@@ -97,7 +96,7 @@ class Adjacency:
         Raises:
             TypeError: If ids are not integers or weights are not real numbers.
             ValueError: If a shape is wrong, an id is not a node, a weight is NaN or infinite, or
-                ``coalesce="error"`` and an edge occurs twice.
+                ``coalesce="error"`` and an edge occurs twice, or summed weights are too large for their dtype.
         """
         num_nodes = checked_num_nodes(num_nodes)
         edge_index = checked_edge_index(edge_index, num_nodes)
@@ -181,13 +180,16 @@ class Adjacency:
         return open_adjacency(folder)
 
     @classmethod
-    def batch(cls, graphs: Sequence[Adjacency]) -> Adjacency:
+    def batch(cls, graphs: Iterable[Adjacency]) -> Adjacency:
         """Several graphs as one of several components: a block-diagonal matrix.
 
         Raises:
             TypeError: If one of them is not an ``Adjacency``, or their weights differ in dtype.
             ValueError: If there are none.
         """
+        if not isinstance(graphs, Iterable):
+            raise TypeError(f"batch takes several graphs, got {type(graphs).__name__}; pass them in a list")
+        graphs = list(graphs)
         if not graphs:
             raise ValueError("batch needs at least one graph, got an empty sequence")
         for graph in graphs:
@@ -277,21 +279,15 @@ class Adjacency:
             weight: lambda; a tensor of one number may carry a gradient.
 
         Raises:
-            ValueError: If lambda is NaN, infinite, or a tensor of several numbers.
+            ValueError: If lambda is NaN, infinite, too large for the weights' dtype, or a tensor of several
+                numbers. Of a tensor that a network computes, only its size is looked at.
         """
-        if isinstance(weight, Tensor):
-            if weight.numel() != 1:
-                raise ValueError(f"a self-loop weight is one number, got shape {tuple(weight.shape)}")
-            if may_vary(weight):
-                return Adjacency(self_loops.with_remaining_self_loops(self._matrix, weight))
-            weight = float(weight)
-        if not math.isfinite(number := float(weight)):
-            raise ValueError(f"a self-loop weight must be finite, got {number}")
+        checked = self_loops.checked_loop_weight(weight, self.dtype)
 
         def compute() -> Adjacency:
-            return Adjacency(self_loops.with_remaining_self_loops(self._matrix, number))
+            return Adjacency(self_loops.with_remaining_self_loops(self._matrix, checked))
 
-        return self._keep(("loops", number), compute)
+        return compute() if isinstance(checked, Tensor) else self._keep(("loops", checked), compute)
 
     def normalized(self, kind: Literal["sym", "row", "column"] = "sym") -> Adjacency:
         """The graph with normalised weights; self-loops are not added here.

@@ -34,7 +34,10 @@ def edges_from_scipy(matrix: Any) -> Edges:
     edge_index = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
     # ascontiguousarray also brings another byte order to this machine's, which torch asks for.
     native = np.array(data, dtype=data.dtype.newbyteorder("="))
-    weight = torch.from_numpy(native) if native.dtype.kind != "u" else torch.from_numpy(native.astype(np.int64))
+    if native.dtype.kind != "u":
+        return edge_index, torch.from_numpy(native), int(matrix.shape[0])
+    # By way of float64: torch lacks most unsigned dtypes, and int64 is short of the largest.
+    weight = torch.from_numpy(native.astype(np.float64)).to(torch.get_default_dtype())
     return edge_index, weight, int(matrix.shape[0])
 
 
@@ -72,6 +75,10 @@ def edges_from_data(data: Any) -> Edges:
     weight = getattr(data, "edge_weight", None)
     if weight is None:
         weight = getattr(data, "edge_attr", None)
+        if weight is not None and not isinstance(weight, Tensor):
+            raise TypeError(
+                f"edge_attr must be a torch.Tensor, got {type(weight).__name__}; use torch.tensor(edge_attr)"
+            )
         if weight is not None and weight.dim() == 2 and weight.size(1) == 1:
             weight = weight.view(-1)
         elif weight is not None and weight.dim() != 1:

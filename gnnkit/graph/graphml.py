@@ -94,7 +94,8 @@ class _GraphMLReader:
         self.directed = default == "directed"
 
     def _start_key(self, attributes: dict[str, str]) -> None:
-        self._default_is_weight = attributes.get("attr.name") == "weight" and attributes.get("for") in (
+        # A key that does not say what it is for is for all: the schema's default.
+        self._default_is_weight = attributes.get("attr.name") == "weight" and attributes.get("for", "all") in (
             "edge",
             "all",
         )

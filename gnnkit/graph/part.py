@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gnnkit.graph.normalization import _power, checked_kind
 from gnnkit.graph.pattern import expand_rows, off_tape
+from gnnkit.graph.self_loops import checked_loop_weight
 from gnnkit.graph.sparse_product import over_nodes, sparse_product
 from gnnkit.graph.validation import check_dtype
 
@@ -90,9 +91,13 @@ class Part:
         return self._entries.values.device
 
     def with_self_loops(self, weight: float | Tensor = 1.0) -> Part:
-        """A self-loop of ``weight`` on every node that has none, as :meth:`Adjacency.with_self_loops`."""
+        """A self-loop of ``weight`` on every node that has none, as :meth:`Adjacency.with_self_loops`.
+
+        Raises:
+            ValueError: If lambda is no finite number that the weights' dtype holds.
+        """
         missing = ~self._entries.has_loop
-        loops = missing.to(self.dtype) * weight
+        loops = missing.to(self.dtype) * checked_loop_weight(weight, self.dtype)
         return self._derived(loops.unsqueeze(1), self._kind)
 
     def normalized(self, kind: Literal["sym", "row"] = "sym") -> Part:

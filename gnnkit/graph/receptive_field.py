@@ -33,9 +33,26 @@ class Block:
         graph: The full graph; degrees and weights are its own.
         source_ids: Nodes whose features go in, ``(S)``.
         target_ids: Nodes whose features come out, ``(T)``; the first T of ``source_ids``.
+
+    Raises:
+        TypeError: If the graph is no ``Adjacency``, or ids are no integers.
+        ValueError: If an id is not a node or occurs twice, or the targets are not the first of the sources.
     """
 
     def __init__(self, graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> None:
+        # A subclass says for itself what its rows are: several copies of a node, for one.
+        if type(self) is Block:
+            source_ids, target_ids = _checked_rows(graph, source_ids, target_ids)
+        self._hold(graph, source_ids, target_ids)
+
+    @classmethod
+    def _of_field(cls, graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> Block:
+        """The block of ids that were found in the graph itself, and need no check."""
+        block = object.__new__(cls)
+        block._hold(graph, source_ids, target_ids)
+        return block
+
+    def _hold(self, graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> None:
         self.graph, self.source_ids, self.target_ids = graph, source_ids, target_ids
         self._kept: dict[int, tuple[Adjacency, SparseMatrix]] = {}
         self._sliced: tuple[Pattern, bool, Pattern, Tensor] | None = None
@@ -115,6 +132,23 @@ class Block:
         return f"Block({self.num_sources} -> {self.num_targets} of {self.graph.num_nodes} nodes)"
 
 
+def _checked_rows(graph: Adjacency, source_ids: Tensor, target_ids: Tensor) -> tuple[Tensor, Tensor]:
+    check_graph(graph)
+    sources, targets = (
+        checked_node_ids(ids, graph.num_nodes, name=name).to(graph.device)
+        for name, ids in (("source_ids", source_ids), ("target_ids", target_ids))
+    )
+    counts = torch.bincount(sources)
+    if counts.numel() and int(counts.max()) > 1:
+        raise ValueError(f"source_ids holds {int(counts.argmax())} twice; a block takes each node once")
+    if not torch.equal(sources[: targets.numel()], targets):
+        raise ValueError(
+            f"source_ids must begin with target_ids, got {sources[: targets.numel()].tolist()[:5]} where these are "
+            f"{targets.tolist()[:5]}; put the targets first, or use receptive_field, which does"
+        )
+    return sources, targets
+
+
 @dataclass(frozen=True)
 class ReceptiveField:
     """The nodes that an L-layer network needs for the rows of ``targets``.
@@ -154,7 +188,7 @@ class ReceptiveField:
         """One block per layer, the first layer's first; the last one's targets are ``targets``."""
         sizes = self.sizes
         return [
-            Block(self.graph, self.nodes[: sizes[hop + 1]], self.nodes[: sizes[hop]])
+            Block._of_field(self.graph, self.nodes[: sizes[hop + 1]], self.nodes[: sizes[hop]])
             for hop in reversed(range(self.num_layers))
         ]
 

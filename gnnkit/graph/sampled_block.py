@@ -18,10 +18,11 @@ from torch import Tensor
 
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.entering import EnteringEdges
-from gnnkit.graph.normalization import checked_kind
-from gnnkit.graph.pattern import Pattern, may_vary, row_pointers
+from gnnkit.graph.normalization import _power, checked_kind
+from gnnkit.graph.pattern import Pattern, row_pointers
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sampling import Backend, EnteringRows, NeighborSampler, Sample
+from gnnkit.graph.self_loops import checked_loop_weight
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.graph.walk import IntArray
 
@@ -45,8 +46,12 @@ class WeightedForm:
     kind: Literal["sym", "row"] | None = None
 
     def with_self_loops(self, weight: float | Tensor = 1.0) -> WeightedForm:
-        """As `Adjacency.with_self_loops`."""
-        return replace(self, self_loop_weight=weight)
+        """As `Adjacency.with_self_loops`.
+
+        Raises:
+            ValueError: If lambda is no finite number that the weights' dtype holds.
+        """
+        return replace(self, self_loop_weight=checked_loop_weight(weight, self.dtype))
 
     def normalized(self, kind: Literal["sym", "row"] = "sym") -> WeightedForm:
         """As `Adjacency.normalized`.
@@ -66,25 +71,25 @@ class WeightedForm:
     @property
     def key(self) -> object:
         """By what a block keeps the matrix; None where its weights carry gradients."""
-        loop = self.self_loop_weight
-        if isinstance(loop, Tensor):
-            return None if may_vary(loop) else ("form", float(loop), self.kind)
-        return "form", loop, self.kind
+        return None if isinstance(self.self_loop_weight, Tensor) else ("form", self.self_loop_weight, self.kind)
 
 
 class SampledBlock(Block):
     """One layer's slice of a sampled graph: the edges drawn into ``target_ids``, from ``source_ids``.
 
-    The targets come first among the sources. It holds tensors of its own size alone, and none of the graph.
+    The targets come first among the sources. It holds tensors of its own size alone, and none of the graph. Degrees
+    and shares are float64, and a weight takes its dtype last, as `gnnkit.graph.normalization` has it: float16 ends at
+    65504, below the degree of many a hub.
 
     Args:
         source_ids: Nodes whose features go in, ``(S)``.
         target_ids: Nodes whose features come out, the first T of them, ``(T)``.
         edge_index: Edges by position among the two, targets ascending, ``(2, E)``.
         edge_weight: Their weights; None where every weight is 1.
-        degree: The sum of the weights entering each source in the full graph, ``(S)``.
+        dtype: Of the weights.
+        degree: The sum of the weights entering each source in the full graph, ``(S)``, float64.
         has_loop: Whether the full graph has an edge from each source to itself, ``(S)``.
-        share: d / k of each target, ``(T)``; None where every edge was drawn.
+        share: d / k of each target, ``(T)``, float64; None where every edge was drawn.
         has_negative_weights: Whether the full graph has any.
     """
 
@@ -95,6 +100,7 @@ class SampledBlock(Block):
         edge_index: Tensor,
         *,
         edge_weight: Tensor | None,
+        dtype: torch.dtype,
         degree: Tensor,
         has_loop: Tensor,
         share: Tensor | None,
@@ -103,7 +109,7 @@ class SampledBlock(Block):
         self.source_ids, self.target_ids, self.edge_index = source_ids, target_ids, edge_index
         self.edge_weight, self.degree, self.has_loop, self.share = edge_weight, degree, has_loop, share
         # What a layer takes for the full graph, to derive the weights of: see `gnnkit.nn.inputs.full_graph`.
-        self.graph = cast(Adjacency, WeightedForm(degree.dtype, has_negative_weights))
+        self.graph = cast(Adjacency, WeightedForm(dtype, has_negative_weights))
         self._derived: dict[object, object] = {}
 
     def restrict(self, full: Adjacency) -> SparseMatrix:
@@ -115,26 +121,25 @@ class SampledBlock(Block):
 
     def _matrix(self, form: WeightedForm) -> SparseMatrix:
         source, target = self.edge_index
-        weight = self.degree.new_ones(source.numel()) if self.edge_weight is None else self.edge_weight
+        weight = self.degree.new_ones(source.numel()) if self.edge_weight is None else self.edge_weight.double()
         if self.share is not None:
             weight = weight * self.share[target]
         degree, loop = self.degree, form.self_loop_weight
         if loop is not None:
-            degree = degree + loop * (~self.has_loop).to(degree.dtype)
+            # In the weights' dtype first: the loops of the full graph are.
+            number = torch.as_tensor(loop, dtype=form.dtype, device=degree.device).double().reshape(1)
+            degree = degree + number * (~self.has_loop).double()
             added = torch.nonzero(~self.has_loop[: self.num_targets]).view(-1)
-            fill = torch.as_tensor(loop, dtype=degree.dtype, device=degree.device).reshape(1).expand(added.numel())
+            fill = number.expand(added.numel())
             target = torch.cat([target, added])
             order = torch.sort(target, stable=True).indices
             source, target = torch.cat([source, added])[order], target[order]
             weight = torch.cat([weight, fill])[order]
         if form.kind is not None:
-            positive = degree > 0
-            exponent = -0.5 if form.kind == "sym" else -1.0
-            # A degree of 0 is replaced before the power, so that no infinity enters the gradient either.
-            scale = torch.where(positive, torch.where(positive, degree, 1.0).pow(exponent), 0.0)
-            weight = weight * scale[target] * (scale[source] if form.kind == "sym" else 1.0)
+            scale = _power(degree, -0.5 if form.kind == "sym" else -1.0)
+            weight = weight * (scale[target] * scale[source] if form.kind == "sym" else scale[target])
         pattern = Pattern(row_pointers(target, self.num_targets), source, self.num_sources)
-        return SparseMatrix(pattern, weight, symmetric=False)
+        return SparseMatrix(pattern, weight.to(form.dtype), symmetric=False)
 
     def _keep(self, key: object, compute: Callable[[], Kept]) -> Kept:
         if isinstance(key, tuple) and key[0] == "entering":
@@ -155,6 +160,7 @@ class SampledBlock(Block):
             self.target_ids.to(device),
             self.edge_index.to(device),
             edge_weight=None if weight is None else weight.to(device),
+            dtype=self.graph.dtype,
             degree=self.degree.to(device),
             has_loop=self.has_loop.to(device),
             share=None if share is None else share.to(device),
@@ -219,14 +225,14 @@ class BlockSampler:
 
     def blocks_of(self, sample: Sample) -> list[SampledBlock]:
         """The blocks of what was drawn: the last layer has the edges of hop 1, the one before also those of hop 2."""
-        nodes, dtype = torch.from_numpy(sample.nodes), self.graph.dtype
+        nodes = torch.from_numpy(sample.nodes)
         entering = torch.from_numpy(self.rows.num_entering(sample.nodes))
-        degree = (entering if self._degree is None else self._degree[nodes]).to(dtype)
+        degree = entering.double() if self._degree is None else self._degree[nodes]
         has_loop = torch.zeros(nodes.numel(), dtype=torch.bool) if self._has_loop is None else self._has_loop[nodes]
         edge_index = torch.from_numpy(np.stack([sample.source, sample.target]))
         drawn = torch.bincount(edge_index[1], minlength=nodes.numel())
         exact = not self.sampler.replace and bool((drawn == entering)[: nodes.numel() - sample.num_nodes[-1]].all())
-        share = None if exact else (entering / drawn.clamp(min=1)).to(dtype)
+        share = None if exact else entering.double() / drawn.clamp(min=1)
         weight = None if self.rows.weight is None else torch.from_numpy(self.rows.weight[sample.entry])
         blocks = []
         for hops in range(1, len(sample.num_edges) + 1):
@@ -237,6 +243,7 @@ class BlockSampler:
                 nodes[:targets],
                 edge_index[:, :edges],
                 edge_weight=None if weight is None else weight[:edges],
+                dtype=self.graph.dtype,
                 degree=degree[:sources],
                 has_loop=has_loop[:sources],
                 share=None if share is None else share[:targets],

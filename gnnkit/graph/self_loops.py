@@ -6,16 +6,40 @@ weight, the others receive one of weight lambda.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from gnnkit.graph.pattern import Pattern, may_vary
+from gnnkit.graph.pattern import Pattern, may_vary, plain
 from gnnkit.graph.sparse import SparseMatrix
 
 
 def self_loop_entries(pattern: Pattern) -> Tensor:
     """Which entries lie on the diagonal, as a boolean mask ``(num_entries)``."""
     return pattern.row == pattern.col
+
+
+def checked_loop_weight(weight: float | Tensor, dtype: torch.dtype) -> float | Tensor:
+    """The weight lambda as a number; a tensor that carries gradients, or is mapped, stays one.
+
+    Raises:
+        ValueError: If it is NaN, infinite, too large for the weights' dtype, or a tensor of several numbers.
+    """
+    if isinstance(weight, Tensor):
+        if weight.numel() != 1:
+            raise ValueError(f"a self-loop weight is one number, got shape {tuple(weight.shape)}")
+        if not weight.is_leaf:
+            # A network made it, anew at every step: a look at each would wait for the device, and where training
+            # diverges the loss says so.
+            return weight
+    largest = torch.finfo(dtype).max
+    for number in plain(weight).reshape(-1).tolist() if isinstance(weight, Tensor) else [float(weight)]:
+        if not math.isfinite(number):
+            raise ValueError(f"a self-loop weight must be finite, got {number}")
+        if abs(number) > largest:
+            raise ValueError(f"a self-loop weight must be at most {largest:g}, {dtype}'s largest, got {number:g}")
+    return weight if isinstance(weight, Tensor) and may_vary(weight) else float(weight)
 
 
 def with_remaining_self_loops(matrix: SparseMatrix, weight: float | Tensor) -> SparseMatrix:

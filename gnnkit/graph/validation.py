@@ -123,11 +123,14 @@ def check_graph(graph: object) -> None:
 
 
 def check_dtype(x: Tensor, weights: torch.dtype) -> None:
-    """Features and weights must be of one dtype, except under autocast, which settles it.
+    """Features and weights must be of one floating-point dtype, except under autocast, which settles it.
 
     Raises:
-        TypeError: If they differ.
+        TypeError: If they differ, or the features are no floating-point numbers.
     """
+    if not x.dtype.is_floating_point:
+        fix = "take x.real or x.abs()" if x.dtype.is_complex else f"convert them with x.to({weights})"
+        raise TypeError(f"node features are {x.dtype}, but must be floating-point; {fix}")
     if x.dtype != weights and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(
             f"node features are {x.dtype} and the graph's weights {weights}; "

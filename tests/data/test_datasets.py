@@ -49,6 +49,8 @@ def test_an_unknown_name_lists_the_names_and_the_nearest(name, meant):
 def test_a_name_like_no_other_lists_the_names():
     with pytest.raises(ValueError, match=r"no data set 'xyz' \(there are karate, cora"):
         load_dataset("xyz")
+    with pytest.raises(TypeError, match=r"name must be a string, got None; there are karate, cora"):
+        load_dataset(None)
 
 
 @pytest.mark.parametrize(("alias", "name"), [("Cora", "cora"), ("Coauthor_CS", "cs"), ("amazon-computers", "computers"), ("karate-club", "karate")])  # fmt: skip  # noqa: E501

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,10 @@ def test_sizes_and_words():
 
 WRONG = {
     "no graph": ({"adjacency": torch.eye(4)}, TypeError, "got Tensor"),
+    "features of numpy": ({"x": np.ones((4, 2))}, TypeError, "x must be a torch.Tensor, got ndarray; .*as_tensor"),
+    "a list of labels": ({"y": [0, 1, 0, -1]}, TypeError, "y must be a torch.Tensor, got list"),
+    "a list for a mask": ({"val_mask": [True] * 4}, TypeError, "val_mask must be a torch.Tensor, got list"),
+    "no mask": ({"test_mask": None}, TypeError, "test_mask must be a torch.Tensor, got None; torch.zeros_like"),
     "whole-number features": ({"x": torch.ones(4, 2, dtype=torch.int64)}, TypeError, r"torch\.int64"),
     "COO features": ({"x": torch.eye(4).to_sparse_coo()}, ValueError, "sparse_coo"),
     "features of three nodes": ({"x": torch.ones(3, 2)}, ValueError, r"got shape \(3, 2\)"),
@@ -75,6 +80,15 @@ def test_to_pyg_and_back(sparse):
     assert back.name == "again"
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_to_pyg_and_back_keeps_the_dtype(weight):
+    graph = Adjacency.from_edge_index(torch.tensor([[0], [1]]), torch.tensor([weight]).double(), num_nodes=4)
+    data = small(adjacency=graph, x=torch.rand(4, 3, dtype=torch.float64))
+    back = NodeData.from_data(data.to_data())
+    assert back.adjacency.dtype == back.x.dtype == torch.float64
+    assert torch.equal(back.adjacency.to_dense(), graph.to_dense())
+
+
 def test_weights_go_to_pyg_only_where_they_say_something():
     edge_index = torch.tensor([[0, 1], [1, 2]])
     weighted = Adjacency.from_edge_index(edge_index, torch.tensor([0.5, 2.0]), num_nodes=4)
@@ -95,6 +109,14 @@ def test_from_pyg_data_with_little_in_it():
         NodeData.from_data(Data(edge_index=torch.tensor([[0], [1]])))
     with pytest.raises(ValueError, match=r"no edge_index, only \['x'\]"):
         NodeData.from_data(Data(x=torch.ones(3, 1)))
+
+
+@pytest.mark.parametrize(("field", "value"), [("x", [[1.0]] * 4), ("y", [0, 1, 0, -1]), ("val_mask", [True] * 4)])
+def test_from_pyg_data_with_lists(field, value):
+    pyg = small().to_data()
+    pyg[field] = value
+    with pytest.raises(TypeError, match=rf"data\.{field} must be a torch.Tensor, got list"):
+        NodeData.from_data(pyg)
 
 
 def test_from_pyg_data_with_a_column_of_labels_and_of_masks():

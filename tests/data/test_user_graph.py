@@ -84,6 +84,69 @@ def test_a_single_column_of_numbers_is_a_feature(write):
     assert data.x.tolist() == [[2], [0], [1]]
 
 
+CHAIN = "0,1\n1,2\n2,3\n"
+TITLED = {
+    "by pandas": ("f.csv", "0,1\n.1,.2\n.1,.2\n.1,.2\n.5,.6\n"),
+    "from 1": ("f.txt", "1 2\n1e-1 .2\n0.1 .2\n.1 2e-1\n.5 .6\n"),
+    "by pandas, with its index": ("f.csv", ",0,1\n0,.1,.2\n1,.1,.2\n2,.1,.2\n3,.5,.6\n"),
+    "names by a word": ("f.csv", "Node,0,1\n3,.5,.6\n1,.1,.2\n2,.1,.2\n0,.1,.2\n"),
+    "an index by a word": ("f.csv", "index,7,8\n3,.5,.6\n1,.1,.2\n2,.1,.2\n0,.1,.2\n"),
+    "names by a number that is one of them": ("f.csv", "0,1,2\n3,.5,.6\n1,.1,.2\n2,.1,.2\n0,.1,.2\n"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), TITLED.values(), ids=TITLED)
+def test_titles_that_are_numbers_are_no_node(write, name, text):
+    data = read_node_data(write("e.csv", CHAIN), features=write(name, text))
+    torch.testing.assert_close(data.x, torch.tensor([[0.1, 0.2]] * 3 + [[0.5, 0.6]]))
+
+
+def test_names_in_words_below_titles_that_are_numbers(write):
+    data = read_node_data(write("e.txt", EDGES), features=write("f.csv", "0,1,2\nc,3.,.3\na,1.,.1\nb,2.,.2\n"))
+    assert data.node_names == ("a", "b", "c")
+    torch.testing.assert_close(data.x, torch.tensor([[1, 0.1], [2, 0.2], [3, 0.3]]))
+
+
+@pytest.mark.parametrize(
+    ("edges", "text"),
+    [
+        (CHAIN, "0,1\n1,0\n0,1\n1,1\n"),
+        (CHAIN, "0,1\n1.5,0\n0,1\n1,1\n"),
+        (CHAIN, "1\n0.5\n2\n3\n"),
+        ("1,2\n2,3\n3,1\n1,0\n", "0,1,2\n1,.5,.5\n2,.5,.5\n3,.5,.5\n"),  # node 0 has whole numbers for features
+    ],
+)
+def test_a_first_row_that_counts_is_a_nodes_where_an_edge_names_what_it_makes(write, edges, text):
+    data = read_node_data(write("e.csv", edges), features=write("f.csv", text))
+    assert data.num_nodes == 4
+    assert data.x[0].tolist() == [float(cell) for cell in text.split("\n")[0].split(",")][-data.num_features :]
+
+
+def test_an_empty_cell_on_top_of_features_is_no_title(write):
+    with pytest.raises(FileFormatError, match="line 1: a node without a name"):
+        read_node_data(write("e.csv", "0,1\n"), features=write("f.csv", ",.2\n.1,.3\n.4,.5\n"))
+
+
+DOUBTFUL = {
+    "rows": ("f.csv", "0,1\n1,0\n0,1\n1,1\n1,1\n", "line 1: numbers the columns.*makes '4' a node.*such as a,b"),
+    "one column": ("f.csv", "0\n.5\n.1\n.2\n.4\n", "line 1: numbers the columns.*makes '4'"),
+    "names": ("f.csv", "1,2\n5,0\n6,1\n7,1\n8,1\n", "line 1: numbers the columns.*makes '1'"),
+    "labels": ("l.txt", "0\n1\n0\n1\n0\n", "line 1: numbers the columns.*such as label"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "message"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_a_first_row_that_may_be_titles_is_refused(write, name, text, message):
+    edges = write("e.csv", "5,6\n6,7\n7,8\n" if text.startswith("1,2") else CHAIN)
+    table = {"features" if name == "f.csv" else "labels": write(name, text)}
+    with pytest.raises(FileFormatError, match=message):
+        read_node_data(edges, **table)
+    titles = "label" if name == "l.txt" else ",".join("abc"[: text.index("\n") // 2 + 1])
+    for said in (text, text.split("\n", 1)[1]):  # titles above it, or in its place
+        data = read_node_data(edges, **dict.fromkeys(table, write(name, f"{titles}\n{said}")))
+        assert data.num_nodes == said.count("\n")
+
+
 @pytest.mark.parametrize(
     ("text", "y", "class_names"),
     [
@@ -99,9 +162,11 @@ def test_labels_by_name(write, text, y, class_names):
     assert (data.y.tolist(), data.class_names) == (y, class_names)
 
 
-def test_an_empty_cell_is_an_unknown_label(write):
-    data = read_node_data(write("e.txt", EDGES), labels=write("l.csv", "a,x\nb,\nc,y\n"))
+@pytest.mark.parametrize("unknown", ["", "?", "nan", "NaN", "NA", "null"])
+def test_an_empty_cell_is_an_unknown_label(write, unknown):
+    data = read_node_data(write("e.txt", EDGES), labels=write("l.csv", f"a,x\nb,{unknown}\nc,y\n"))
     assert data.y.tolist() == [0, -1, 1]
+    assert data.class_names == ("x", "y")
 
 
 def test_a_matrix_file_has_numbers_for_names(write):

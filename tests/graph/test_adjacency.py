@@ -147,6 +147,26 @@ def test_refuses_repeated_edges_when_asked_to():
     assert Adjacency.from_edge_index(EDGES, num_nodes=3, coalesce="error").num_edges == 3
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_of_many_weights_are_as_near_as_their_dtype_allows(dtype):
+    weight = torch.full((400,), 0.1, dtype=dtype)
+    expected = weight.double().sum().to(dtype)
+    for edges in (torch.tensor([[0], [1]]).expand(2, 400), torch.tensor([[0, 0], [1, 0]]).repeat(1, 200)):
+        share = expected if edges[1].all() else weight[:200].double().sum().to(dtype)
+        sums = Adjacency.from_edge_index(edges, weight, num_nodes=2).to_edge_index()[1]
+        assert sums.dtype == dtype
+        torch.testing.assert_close(sums, share.expand_as(sums), rtol=torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize(("weight", "dtype"), [(4e4, torch.float16), (3e38, torch.bfloat16), (3e38, torch.float32)])
+def test_refuses_sums_that_are_too_large(weight, dtype):
+    weights = torch.tensor([1.0, weight, weight, 2.0, 5.0], dtype=dtype)
+    with pytest.raises(ValueError, match=rf"the edge 0 -> 1 add up to inf in {dtype}; scale .*coalesce='max'"):
+        Adjacency.from_edge_index(REPEATED, weights, num_nodes=3)
+    kept = Adjacency.from_edge_index(REPEATED, weights, num_nodes=3, coalesce="max")
+    assert kept.to_edge_index()[1].tolist() == [weights[1].item(), 5.0, 2.0]
+
+
 # ---- what it refuses -----------------------------------------------------------------------------
 
 NAN, INF = float("nan"), float("inf")
@@ -262,8 +282,14 @@ def test_batch_passes_gradients_and_refuses_mixtures():
     graph = Adjacency.from_edge_index(EDGES, weight, num_nodes=3)
     Adjacency.batch([graph, graph]).to_dense().sum().backward()
     assert weight.grad.tolist() == [2.0, 2.0, 2.0]
-    with pytest.raises(ValueError, match="got an empty sequence"):
-        Adjacency.batch([])
+    assert torch.equal(
+        Adjacency.batch(each for each in [graph, graph]).to_dense(), torch.block_diag(*[graph.to_dense()] * 2)
+    )
+    for nothing in ([], iter(())):
+        with pytest.raises(ValueError, match="got an empty sequence"):
+            Adjacency.batch(nothing)
+    with pytest.raises(TypeError, match="takes several graphs, got Adjacency; pass them in a list"):
+        Adjacency.batch(graph)
     with pytest.raises(TypeError, match="got Tensor"):
         Adjacency.batch([graph, EDGES])
     with pytest.raises(TypeError, match=r"torch.float32 and torch.float64"):

@@ -165,6 +165,11 @@ def test_scipy_dtypes_of_either_byte_order(dtype):
     assert graph.dtype in (torch.float32, torch.float64)
 
 
+def test_scipy_counts_beyond_int64():
+    matrix = sp.csr_array((np.array([2**63, 2**64 - 1], dtype=np.uint64), ([0, 1], [1, 0])), shape=(2, 2))
+    equal(Adjacency.from_scipy(matrix), [[0, 2.0**63], [2.0**64, 0]])
+
+
 def test_scipy_duplicates_are_summed_in_every_format():
     coo = sp.coo_array((np.array([1.0, 2.0, 5.0]), ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
     csr = sp.csr_array((np.array([1.0, 2.0, 5.0]), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2))
@@ -229,6 +234,9 @@ BAD_DATA = {
     "labels only": (Data(edge_index=EDGES, y=torch.ones(4)), ValueError, "neither num_nodes nor node features"),
     "several numbers per edge": (
         Data(edge_index=EDGES, edge_attr=torch.ones(2, 3), num_nodes=3), ValueError, r"shape \(2, 3\), several numbers"
+    ),
+    "a list of weights": (
+        Data(edge_index=EDGES, edge_attr=[1.0, 2.0], num_nodes=3), TypeError, r"edge_attr must be .*, got list"
     ),
     "no edges": (Data(x=torch.ones(2, 2)), TypeError, "got Data without one"),
     "several kinds of nodes": (HeteroData(), TypeError, "got HeteroData without one"),

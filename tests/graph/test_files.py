@@ -258,6 +258,13 @@ def test_graphml_keeps_node_order_weights_defaults_and_single_directed_edges(tmp
     torch.testing.assert_close(directed.to_dense(), torch.tensor([[0, 2.5, 0], [0, 0.5, 0.5], [0, 0, 0]]))
 
 
+@pytest.mark.parametrize("given", ['for="edge" ', 'for="all" ', ""])
+def test_a_graphml_key_is_for_all_where_it_does_not_say(tmp_path, given):
+    text = GRAPHML.format(default="directed").replace('for="edge" ', given)
+    path = written(tmp_path, "g.graphml", text)
+    assert read_graph(path, directed=True).adjacency.to_edge_index()[1].tolist() == [2.5, 0.5, 0.5]
+
+
 @pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph, nx.MultiGraph])
 def test_graphml_of_networkx(tmp_path, kind):
     graph = kind()

@@ -75,6 +75,8 @@ def test_errors_say_what_was_given(graph: Adjacency) -> None:
         part.propagate(torch.zeros(5, 3))
     with pytest.raises(ValueError, match="by 'sym' or 'row', got 'column'"):
         part.normalized("column")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must be finite, got inf"):
+        part.with_self_loops(float("inf"))
     negative = Part(torch.tensor([0, 1]), torch.tensor([0]), torch.tensor([-2.0]), 1, lambda x: x)
     with pytest.raises(ValueError, match="the smallest is -2"):
         negative.normalized("sym")

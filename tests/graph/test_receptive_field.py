@@ -11,7 +11,7 @@ from gnnkit.graph import Adjacency
 from gnnkit.graph.receptive_field import Block, receptive_field
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.models import GCN
-from gnnkit.nn import GCNConv
+from gnnkit.nn import GATConv, GCNConv
 from tests.graphs import GRAPHS, Case, cases, random_case
 from tests.reference import dense as reference
 
@@ -117,6 +117,34 @@ def test_a_block_without_its_sources_is_refused():
     with pytest.raises(ValueError, match="must hold every node with an edge into its targets"):
         block.restrict(graph)
     assert repr(block) == "Block(2 -> 1 of 4 nodes)"
+
+
+BAD_ROWS = {
+    "targets not in front": ([1, 2], [2], ValueError, r"begin with target_ids, got \[1\] where these are \[2\]"),
+    "a target that is no source": ([1], [2], ValueError, r"begin with target_ids, got \[1\]"),
+    "more targets": ([2], [2, 1], ValueError, r"begin with target_ids, got \[2\] where these are \[2, 1\]"),
+    "a source twice": ([2, 1, 1], [2], ValueError, "source_ids holds 1 twice; .*each node once"),
+    "unknown": ([2, 7], [2], ValueError, r"source_ids holds 7, .*ids are 0..3"),
+    "floats": ([2, 1], [2.0], TypeError, "target_ids must be integers, got torch.float32"),
+    "nothing": ([2, 1], None, TypeError, "target_ids must be .*got None"),
+}
+
+
+@pytest.mark.parametrize(("sources", "targets", "error", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_refuses_what_are_no_rows_of_a_block(sources, targets, error, message):
+    with pytest.raises(error, match=message):
+        Block(GRAPHS["directed"].adjacency(), sources, targets)
+    with pytest.raises(TypeError, match="graph must be an Adjacency, got a tensor"):
+        Block(torch.eye(4), sources, targets)
+
+
+def test_a_block_of_lists_answers_for_its_targets():
+    torch.manual_seed(0)
+    graph = Adjacency.from_edge_index(torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]]), num_nodes=4)  # a cycle
+    x = torch.randn(4, 3)
+    for layer in (GCNConv(3, 2), GATConv(3, 2)):
+        block = Block(graph, [2, 1], [2])
+        torch.testing.assert_close(layer(x[block.source_ids], block), layer(x, graph)[[2]])
 
 
 def test_isolated_targets_get_the_bias():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from gnnkit.graph import Adjacency, BlockSampler
+from gnnkit.graph import Adjacency, Block, BlockSampler
 from gnnkit.graph.sampling import EnteringRows, NeighborSampler, sample_neighbors
 from gnnkit.models import GAT, GCN
 from gnnkit.models.gcnii import GCNII
@@ -148,6 +148,29 @@ def test_with_all_neighbours_blocks_give_the_full_graphs_rows(model, directed, w
     torch.testing.assert_close(torch.autograd.grad(found.square().sum(), parameters), gradients, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["row", "sym"])
+def test_a_hub_of_more_edges_than_float16_counts(kind, weighted):
+    leaves = 70_000
+    edges = torch.stack([torch.arange(1, leaves + 1), torch.zeros(leaves, dtype=torch.long)])
+    edges = torch.cat([edges, edges.flip(0)[:, :5]], dim=1)
+    weight = torch.full((edges.size(1),), 1.5 if weighted else 1.0, dtype=torch.float16)
+    graph = Adjacency.from_edge_index(edges, weight, num_nodes=leaves + 1)
+    x = torch.rand(leaves + 1, 3).half()
+    for fanout in (-1, 1):
+        block = BlockSampler(graph, [fanout], backend="numpy").blocks(np.array([0, 3]), [0])[0]
+        form = block.restrict(block.graph.with_self_loops(0.3).normalized(kind))
+        assert form.values.dtype == torch.float16
+        if fanout == -1:
+            full = graph.with_self_loops(0.3).normalized(kind)
+            assert torch.equal(
+                form.to_dense(), Block(graph, block.source_ids, block.target_ids).restrict(full).to_dense()
+            )
+            torch.testing.assert_close(form.matmul(x[block.source_ids]), full.propagate(x)[[0, 3]])
+        elif kind == "row":  # the one edge that was drawn stands for all
+            torch.testing.assert_close(form.to_dense().sum(1), torch.ones(2).half(), rtol=1e-2, atol=0)
+
+
 def test_a_layer_on_sampled_blocks_is_right_on_average():
     graph = random_graph(num_nodes=40, num_edges=500).to(dtype=torch.float64)
     torch.manual_seed(1)
@@ -191,5 +214,7 @@ def test_mistakes_are_named():
     negative = Adjacency.from_edge_index(torch.tensor([[0], [1]]), torch.tensor([-1.0]), num_nodes=2)
     with pytest.raises(ValueError, match="non-negative"):
         BlockSampler(negative, [1]).blocks(np.array([1]), [0])[0].graph.normalized("sym")
+    with pytest.raises(ValueError, match="must be finite, got nan"):
+        BlockSampler(graph, [1]).blocks(np.array([1]), [0])[0].graph.with_self_loops(float("nan"))
     with pytest.raises(ValueError, match="edges that enter"):
         BlockSampler(graph, [1]).blocks(np.array([1]), [0])[0].graph.normalized("column")

@@ -75,6 +75,9 @@ BAD_WEIGHTS = {
     "NaN": (float("nan"), "must be finite, got nan"),
     "infinite": (float("inf"), "must be finite, got inf"),
     "an infinite tensor": (torch.tensor(-float("inf")), "must be finite, got -inf"),
+    "NaN that is learned": (torch.tensor(float("nan"), requires_grad=True), "must be finite, got nan"),
+    "beyond float32": (1e300, r"at most 3.40282e\+38, torch.float32's largest, got 1e\+300"),
+    "learned, beyond float32": (torch.tensor(-1e300, dtype=torch.float64, requires_grad=True), r"got -1e\+300"),
     "one per node": (torch.ones(4), r"one number, got shape \(4,\)"),
     "nothing": (torch.ones(0), r"one number, got shape \(0,\)"),
 }
@@ -83,4 +86,19 @@ BAD_WEIGHTS = {
 @pytest.mark.parametrize(("weight", "message"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
 def test_refuses_what_is_no_weight(weight, message):
     with pytest.raises(ValueError, match=message):
-        GRAPHS["directed"].adjacency().with_self_loops(weight)
+        GRAPHS["directed"].adjacency(torch.float32).with_self_loops(weight)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_refuses_what_a_half_dtype_does_not_hold(learned):
+    graph = GRAPHS["directed"].adjacency(torch.float16)
+    for weight in (1e6, torch.tensor(1e6, requires_grad=learned)):
+        with pytest.raises(ValueError, match=r"at most 65504, torch.float16's largest, got 1e\+06"):
+            graph.with_self_loops(weight)
+    assert float(graph.with_self_loops(65504.0).to_dense().max()) == 65504
+
+
+def test_what_a_network_computes_is_left_to_its_loss():
+    """A look at every step would wait for the device, and a run that diverges is named by its loss."""
+    computed = torch.nn.functional.softplus(torch.tensor(float("nan"), requires_grad=True))
+    assert GRAPHS["directed"].adjacency().with_self_loops(computed).to_dense().isnan().any()

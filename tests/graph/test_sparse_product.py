@@ -109,8 +109,8 @@ BAD_FEATURES = {
     "too many rows": (torch.ones(4, 3), ValueError, r"got \(4, 3\)"),
     "nodes and features swapped": (torch.ones(3, 4, 2), ValueError, r"got \(3, 4, 2\)"),
     "another float": (torch.ones(3, 1).double(), TypeError, "torch.float64 and the graph's weights torch.float32"),
-    "integers": (torch.ones(3, 1).long(), TypeError, "features are torch.int64"),
-    "complex": (torch.ones(3, 1).cfloat(), TypeError, "features are torch.complex64"),
+    "integers": (torch.ones(3, 1).long(), TypeError, r"features are torch.int64, .*with x.to\(torch.float32\)"),
+    "complex": (torch.ones(3, 1).cfloat(), TypeError, r"features are torch.complex64, .*take x.real or x.abs\(\)"),
 }
 
 
