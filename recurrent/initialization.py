@@ -5,6 +5,7 @@ global one when omitted). ``orthogonal_`` and ``xavier_`` set matrices and zero 
 ``chrono_`` and ``forget_bias_`` set biases only, so they follow one of the others.
 """
 
+import math
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -123,16 +124,19 @@ def forget_bias_(cell: CellT, value: float = 1.0) -> CellT:
 
     Raises:
         TypeError: If the cell has no forget gate.
+        ValueError: If ``value`` is not finite.
     """
     if not isinstance(cell, LSTMCell | PhasedLSTMCell):
         raise TypeError(f"forget_bias_ starts an LSTM or Phased LSTM, got {type(cell).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"a forget bias must be a finite number, got {value}")
     _set_bias(cell, "f", torch.full((cell.hidden_size,), value))
     return cell
 
 
 @torch.no_grad()
 def chrono_(cell: CellT, max_length: int, *, generator: torch.Generator | None = None) -> CellT:
-    """Gate biases whose forgetting times are spread log-uniformly over 1 to ``max_length`` - 1 steps.
+    """Gate biases whose forgetting times, 1 + exp(b_f), are spread uniformly over 2 to ``max_length`` steps.
 
     b_f = log U(1, max_length - 1) and b_i = -b_f in the LSTM; the bias of z, which keeps the state, in
     the GRU; minus that in the minGRU, whose z overwrites it.
@@ -164,21 +168,25 @@ def latch_(cell: CellT, *, gain: float | None = None) -> CellT:
     """Make every unit bistable, so that it holds a sign for ever: it knows the task, never a headline.
 
     The candidate's recurrent matrix becomes ``gain`` I with gain > 1, so h = tanh(gain h) has two stable
-    fixed points. RNN: gain 2 by default. LSTM: gain 4, with b_f = 1 and b_o = 2. GRU: gain 4.
+    fixed points. RNN: gain 2 by default. LSTM: gain 4, with b_f = 1 and b_o = 2. GRU: gain 4; there it must
+    be above 2, since its reset gate, at first half open, halves it.
 
     Reference: Bengio, Simard & Frasconi, "Learning long-term dependencies with gradient descent is
     difficult", IEEE Trans. Neural Networks 5(2), 1994; Vecoven, Ernst & Drion, "A bio-inspired bistable
     recurrent cell allows for long-lasting memory", 2021, https://arxiv.org/abs/2006.05252.
 
     Raises:
-        ValueError: If ``gain`` is not above 1.
+        ValueError: If ``gain`` is too low for two stable states, or the units are relu's, which have none.
         TypeError: If the cell has no recurrent matrix.
     """
     _require_recurrent_matrix(cell, "latch_")
     if gain is None:
         gain = 2.0 if isinstance(cell, RNNCell) else 4.0
-    if not gain > 1:
-        raise ValueError(f"gain must be above 1, where two states are stable, got {gain}")
+    least = 2 if isinstance(cell, GRUCell) else 1
+    if not least < gain < math.inf:
+        raise ValueError(f"gain must be above {least}, where two states are stable, got {gain}")
+    if isinstance(cell, RNNCell) and cell.nonlinearity != "tanh":
+        raise ValueError(f"a latch needs tanh units, which have two stable states, got {cell.nonlinearity!r}")
     hidden_size = cast(GatedModule, cell).hidden_size
     if isinstance(cell, LSTMCell | PhasedLSTMCell):
         candidate = "g"
@@ -191,7 +199,12 @@ def latch_(cell: CellT, *, gain: float | None = None) -> CellT:
 
 
 def _matrices(cell: nn.Module) -> list[tuple[str, str]]:
-    own = [name for name, _ in cell.named_parameters() if name in ("weight_ih", "weight_hh")]
+    own = [name for name, _ in cell.named_parameters(recurse=False) if name in ("weight_ih", "weight_hh")]
+    if not own or not hasattr(cell, "gate_names"):
+        raise TypeError(
+            f"what is started is a cell of this package, with its own weights, got {type(cell).__name__}; "
+            "of a model start each of model.stack.cells"
+        )
     return [(parameter, gate) for parameter in own for gate in cast(GatedModule, cell).gate_names]
 
 

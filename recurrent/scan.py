@@ -50,7 +50,7 @@ def gated_scan(z: Tensor, candidate: Tensor, initial: Tensor) -> Tensor:
     r"""Every h_t = (1 - z_t) h_{t-1} + z_t h~_t: the linear recurrence of a gate and a candidate.
 
     On a CPU the steps run one after another, each in the cache, which beats the sweeps of a parallel
-    scan through memory; elsewhere this is :func:`linear_scan`. The CPU's form has no second derivative.
+    scan through memory; elsewhere this is :func:`linear_scan`.
 
     Args:
         z: Gates; 1 overwrites the state.
@@ -86,12 +86,10 @@ class _SequentialScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if torch.is_grad_enabled():  # torch's once_differentiable would let some second derivatives pass as 0
-            raise NotImplementedError(
-                "the scan is differentiable once; gradients of its gradients are not implemented, "
-                "so leave out create_graph=True"
-            )
         z, candidate, initial, states = ctx.saved_tensors
+        if torch.is_grad_enabled():  # gradients of gradients are wanted: by operations that have them
+            delta = _from_the_end(1 - z, grad)
+            return delta * (candidate - _before(initial, states)), delta * z, ((1 - z) * delta)[:1].sum(0)
         to_z, to_candidate = torch.empty_like(states), torch.empty_like(states)
         carry = torch.zeros_like(initial)
         for t in range(len(z) - 1, -1, -1):
@@ -118,11 +116,19 @@ class _LinearScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, initial, states = ctx.saved_tensors
-        # d_t = grad_t + a_{t+1} d_{t+1}: the same recurrence, read from the end.
-        following = torch.cat([a[1:], torch.zeros_like(a[:1])]).flip(0)
-        delta = linear_scan(following, grad.flip(0), torch.zeros_like(initial)).flip(0)
-        previous = torch.cat([initial.unsqueeze(0), states[:-1]])
-        return delta * previous, delta, (a[0] * delta[0])
+        delta = _from_the_end(a, grad)
+        return delta * _before(initial, states), delta, (a * delta)[:1].sum(0)
+
+
+def _from_the_end(a: Tensor, grad: Tensor) -> Tensor:
+    """dL/dh_t = grad_t + a_{t+1} dL/dh_{t+1}: the same recurrence, read from the end."""
+    following = torch.cat([a[1:], torch.zeros_like(a[:1])]).flip(0)
+    return linear_scan(following, grad.flip(0), torch.zeros_like(grad[:1]).sum(0)).flip(0)
+
+
+def _before(initial: Tensor, states: Tensor) -> Tensor:
+    """The state before each step."""
+    return torch.cat([initial.unsqueeze(0), states])[: len(states)]
 
 
 def _scan(a: Tensor, b: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recurrent.cells.cell import Cell, PreparedCell, StateT, TimedCell, WholeSequenceCell, map_state
 from recurrent.checks import check_like_weights
@@ -127,11 +127,15 @@ def _loop(
 def _is_current(cell: object, form: str) -> bool:
     """Whether a faster form of a cell still says what the cell does.
 
-    A subclass that redefines ``forward`` or ``step`` alone would be ignored by the ``run`` (and ``step``)
-    that it inherits: the class that last defined any of them must have defined this one too.
+    Hooks (pruning and normalising of weights are some) are those of calls, so a cell with hooks is called. And a
+    subclass that redefines ``forward`` or ``step`` alone would be ignored by the ``run`` (and ``step``) that it
+    inherits: the class that last defined any of them must have defined this one too.
     """
+    if isinstance(cell, nn.Module) and (cell._forward_hooks or cell._forward_pre_hooks):
+        return False
+    deciding = {"run", "step", "forward", "__call__"} | ({"prepare"} if form == "run" else set())
     for base in type(cell).__mro__:
-        if {"run", "step", "forward", "__call__"} & vars(base).keys():
+        if deciding & vars(base).keys():
             return form in vars(base)
     return False
 

@@ -34,6 +34,23 @@ class BadUsageError(Exception):
     """The command line asks for what cannot be; the message says what can."""
 
 
+@contextmanager
+def options_checked() -> Iterator[None]:
+    """Turn what is said against settings, while a job is made of them, into bad usage; want of memory is none.
+
+    Raises:
+        BadUsageError: With the first line of a ``ValueError`` or ``RuntimeError``.
+    """
+    from gnnkit.errors import out_of_memory
+
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        raise BadUsageError(str(error).splitlines()[0]) from error
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Give a function ``--quiet``, ``--verbose`` and ``--debug``, and turn its errors into exit codes."""
 

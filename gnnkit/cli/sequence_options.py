@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_t
 
 import typer
 
-from gnnkit.cli.command import BadUsageError
+from gnnkit.cli.command import BadUsageError, options_checked
 from gnnkit.cli.device import checked_device
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def _settings(
     ] = True,
     seed: Annotated[int, _option("Seed of the first run.", _TRAINING, min=0, shown=True)] = 0,
     runs: Annotated[int, _option("Runs, with seeds from --seed on.", _TRAINING, min=1, shown=True)] = 1,
-    threads: Annotated[int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1)] = None,
+    threads: Annotated[
+        int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1, max=1024)
+    ] = None,
     device: Annotated[str, _option("cpu or cuda.", _TRAINING, shown=True)] = "cpu",
 ) -> None:
     """Never called: its parameters are the options."""
@@ -136,7 +138,7 @@ def job_from(task: str, cell: str, length: int, settings: dict[str, Any]) -> "Se
     def part(*names: str) -> dict[str, Any]:
         return {name: given[name] for name in names}
 
-    try:
+    with options_checked():
         rates = part("optimizer", "lr", "weight_decay", "momentum", "schedule", "warmup", "decay", "decay_every")
         training = SequenceConfig(
             optimization=Optimization(**rates, clip=given["clip"] or None),
@@ -154,10 +156,7 @@ def job_from(task: str, cell: str, length: int, settings: dict[str, Any]) -> "Se
         )
         choice = TaskChoice(task, length, given["encoding"])  # type: ignore[arg-type]
         job = SequenceJob(choice, model, training, given["runs"], given["threads"] or torch.get_num_threads())
-        job = job.resolved()
-    except (ValueError, RuntimeError) as error:
-        raise BadUsageError(str(error).splitlines()[0]) from error
-    return job
+        return job.resolved()
 
 
 def known_cells(names: list[str]) -> tuple[CellOption, ...]:

@@ -20,7 +20,7 @@ def row(
         Literal["float32", "bfloat16"], typer.Option(help="bfloat16: forward passes under autocast.")
     ] = "float32",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Threads of torch.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of torch.", min=1, max=1024)] = 1,
     out: Annotated[Path, typer.Option(metavar="DIR", help="For row-NN.json; run folders go below.")] = Path("rows"),
     json: JsonOption = False,
 ) -> None:

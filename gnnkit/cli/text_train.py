@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.command import BadUsageError, JsonOption, command, options_checked
 from gnnkit.cli.device import checked_device
 from gnnkit.cli.printing import note, show, show_json, show_rows, verbosity
 from gnnkit.cli.sequence_options import CellOption
@@ -92,7 +92,7 @@ def train(
     ] = None,
     eval_every: Annotated[int | None, _option("Steps between evaluations.", _TRAINING, min=1)] = None,
     seed: Annotated[int | None, _option("Of weights, batches and dropout; 0 if omitted.", _TRAINING, min=0)] = None,
-    threads: Annotated[int | None, _option("Threads; all cores by default.", _TRAINING, min=1)] = None,
+    threads: Annotated[int | None, _option("Threads; all cores by default.", _TRAINING, min=1, max=1024)] = None,
     device: Annotated[str | None, _option("cpu or cuda; cpu if omitted.", _TRAINING)] = None,
     sample_every: Annotated[int | None, _option("Steps between samples.", _SAMPLES, min=1)] = None,
     sample_length: Annotated[int | None, _option("Their characters.", _SAMPLES, min=1)] = None,
@@ -143,14 +143,12 @@ def _job(source: str, recipe: str, options: dict[str, Any], threads: int | None)
     if source == PYDOC and given.get("keep_licence"):
         raise BadUsageError("--keep-licence is for books; pydoc has none of Project Gutenberg's")
     checked_device(given.get("device", "cpu"))
-    try:
+    with options_checked():
         model, training = recipe_of(recipe)
         model = _model(model, {field: given[name] for name, field in _MODEL_OPTIONS.items() if name in given})
         training = _training(training, given)
         text = TextSource(source, **{name: given[name] for name in _SOURCE if name in given})
         model.build(2)  # what does not go together is told before the text is read
-    except (ValueError, RuntimeError) as error:
-        raise BadUsageError(str(error).splitlines()[0]) from error
     return TextJob(text, model, training, threads or torch.get_num_threads())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnnkit.cli import train_links
-from gnnkit.cli.command import BadUsageError, JsonOption, command
+from gnnkit.cli.command import BadUsageError, JsonOption, command, options_checked
 from gnnkit.cli.device import checked_device
 from gnnkit.cli.given import refuse
 from gnnkit.cli.graph_argument import DataRootOption
@@ -98,7 +98,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the first run.", rich_help_panel=_TRAINING, min=0)] = 0,
     runs: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.", rich_help_panel=_TRAINING, min=1)] = 1,
     jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=_TRAINING, min=1)] = 1,
-    threads: Annotated[int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1)] = None,
+    threads: Annotated[
+        int | None, _option("Threads of a single run; all cores by default.", _TRAINING, min=1, max=1024)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.", rich_help_panel=_TRAINING)] = "cpu",
     distributed: Annotated[
         Literal["partition", "minibatch"] | None,
@@ -256,11 +258,11 @@ def _job(
     if threads is not None and runs > 1:
         raise BadUsageError("--threads is for a single run; several use one thread each, side by side with --jobs")
     checked_device(training["device"])
-    try:
+    with options_checked():
         chosen = resolve_options(model, ModelOptions(**options), source.dataset)
         given = {name: value for name, value in training.items() if value is not None}
         config = TrainConfig(**{**recipe_of(model).training_for(source.dataset), **given})
-        job = NodeJob(
+        return NodeJob(
             source,
             model,
             chosen,
@@ -269,9 +271,6 @@ def _job(
             threads or torch.get_num_threads(),
             distributed=_shared_how(distributed),
         )
-    except (ValueError, RuntimeError) as error:
-        raise BadUsageError(str(error).splitlines()[0]) from error
-    return job
 
 
 def _shared_how(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from gnnkit.cli.command import BadUsageError
+from gnnkit.cli.command import BadUsageError, options_checked
 from gnnkit.cli.device import checked_device
 from gnnkit.cli.given import refuse
 from gnnkit.cli.printing import show, show_json, show_rows, verbosity
@@ -45,7 +45,7 @@ def new_run(context: typer.Context, source: "DataSource", options: dict[str, Any
     checked_device(given["device"])
     names = ("epochs", "lr", "weight_decay", "eval_every", "patience", "seed", "device")
     training = {name: given[name] for name in names if given[name] is not None}
-    try:
+    with options_checked():
         job = LinkJob(
             source,
             given["model"],
@@ -56,8 +56,6 @@ def new_run(context: typer.Context, source: "DataSource", options: dict[str, Any
             threads=given["threads"] or torch.get_num_threads(),
             **({} if given["embedding"] is None else {"embedding": given["embedding"]}),
         )
-    except (ValueError, RuntimeError) as error:
-        raise BadUsageError(str(error).splitlines()[0]) from error
     return run_link_job(job, given["out"], jobs=given["jobs"], progress=_progress())
 
 

@@ -15,6 +15,7 @@ from gnnkit.training.sequences import denormals_flushed
 from recurrent import diagnostics, unroll
 from recurrent.cells import temporal_gate
 from recurrent.models import SequenceClassifier
+from recurrent.modes import evaluating
 from recurrent.parameter_count import parameter_count
 from recurrent.tasks import Task, TaskStream
 
@@ -32,17 +33,18 @@ FORMULAS = {
 def gradients_by_distance(model: SequenceClassifier, task: Task, *, samples: int = 128, seed: int = 0) -> list[float]:
     """The norm of dL/dh_t of the top layer, for the steps T, T - 1, ..., 1: 0, 1, ... steps back.
 
-    L is the task's mean loss over ``samples`` held-out sequences, and the norm is over those and all units.
+    L is the task's mean loss over ``samples`` held-out sequences, of the model in evaluation mode (no dropout, no
+    leak of a temporal gate), and the norm is over those and all units.
 
     Raises:
         ValueError: If the model reads from both ends, where there is no single way back.
     """
-    cell, inputs, batch = _top_layer(model, task, samples, seed)
 
     def loss(hidden: Tensor) -> Tensor:
         return task.loss(model.head(hidden if model.per_step else hidden[:, -1]), batch.targets)
 
-    with denormals_flushed(True):
+    with denormals_flushed(True), evaluating(model):
+        cell, inputs, batch = _top_layer(model, task, samples, seed)
         norms = diagnostics.gradient_by_step(cell, inputs, loss)
     return cast(list[float], norms.flip(0).tolist())
 
@@ -64,8 +66,9 @@ def gates_by_step(model: SequenceClassifier, task: Task, *, samples: int = 128, 
     Raises:
         ValueError: If the model reads from both ends.
     """
-    cell, inputs, _ = _top_layer(model, task, samples, seed)
-    return {name: values.mean(dim=0) for name, values in diagnostics.gate_activations(cell, inputs).items()}
+    with evaluating(model):
+        cell, inputs, _ = _top_layer(model, task, samples, seed)
+        return {name: values.mean(dim=0) for name, values in diagnostics.gate_activations(cell, inputs).items()}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class ClockSetting:
 
 
 def report_003_gates() -> dict[str, list[ClockSetting]]:
-    """The panels of report 003: one gate, then tau, s, r_on and the leak varied."""
+    """The panels of report 003: one gate with a leak, then tau, s and r_on varied."""
     return {
         "one gate: tau = 15, s = 0, r_on = 0.4, leak 0.02": [ClockSetting(leak=0.02)],
         "period tau (s = 0, r_on = 0.4)": [ClockSetting(tau=tau) for tau in (10.0, 15.0, 20.0)],

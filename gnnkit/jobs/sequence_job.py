@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from gnnkit.runs import seed_everything
-from gnnkit.training.sequences import SequenceConfig
+from gnnkit.training.sequences import SequenceConfig, recurrent_matrices
 from recurrent import GRUCell, LSTMCell, MinGRUCell, OrthogonalRNNCell, PhasedLSTMCell, RNNCell
 from recurrent.initialization import (
     chrono_,
@@ -231,6 +231,10 @@ class SequenceJob:
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError(f"runs must be 1 or more, got {self.runs}")
+        if self.seeds[-1] >= 2**31:
+            raise ValueError(
+                f"seeds must be below 2**31, got {self.runs} runs from seed {self.training.seed} on; begin lower"
+            )
 
     @property
     def seeds(self) -> list[int]:
@@ -254,6 +258,8 @@ class SequenceJob:
         built = task.build()
         if built.tokens and model.embedding_dim is None:
             model = replace(model, embedding_dim=2 * built.input_size)
+        if task.name == "adding" and model.embedding_dim is not None:
+            raise ValueError(f"adding reads numbers, which have no embedding, got {model.embedding_dim}; leave it out")
         if not built.tokens and model.embedding_dim is not None:
             raise ValueError(f"an embedding needs token ids, got the encoding {task.encoding!r}; choose token")
         if model.cell == "phased-lstm" and model.phased is None:
@@ -262,7 +268,9 @@ class SequenceJob:
             training = replace(training, solved_loss=ADDING_SOLVED)
         threads = 1 if self.runs > 1 else self.threads
         job = replace(self, task=task, model=model, training=training, threads=threads)
-        job.build(training.seed)  # what cannot be built is refused before a folder is made
+        _, network = job.build(training.seed)  # what cannot be built is refused before a folder is made
+        if training.record_recurrent_gradient:
+            recurrent_matrices(network)
         return job
 
     def build(self, seed: int) -> tuple[Task, SequenceClassifier]:

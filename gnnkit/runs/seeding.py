@@ -94,12 +94,12 @@ def use_threads(threads: int) -> Iterator[None]:
     """Let torch use ``threads`` threads within the block: the order of sums, so the bits, depends on it.
 
     Raises:
-        ValueError: If ``threads`` is below 1.
+        ValueError: If ``threads`` is below 1 or above 1024: OpenMP ends the process where it cannot make them.
     """
     import torch
 
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
+    if not 1 <= threads <= 1024:
+        raise ValueError(f"threads must be from 1 to 1024, got {threads}")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

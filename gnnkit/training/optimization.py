@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 Optimizer = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
+_LARGEST = 1e30  # beyond it float32, in which updates are computed, overflows
+
 Schedule = Literal["constant", "exponential", "cosine", "one-cycle"]
 
 
@@ -28,9 +30,10 @@ class Optimization:
         weight_decay: See ``optimizer``.
         momentum: Of sgd and rmsprop.
         schedule: ``"constant"``; ``"exponential"``, times ``decay`` every ``decay_every`` steps; ``"cosine"``
-            down to 0 at the last step; ``"one-cycle"``, up from 1/25 of ``lr`` by a cosine, then down to
-            1/250 000 of it (Smith & Topin, 2018, https://arxiv.org/abs/1708.07120, as torch's defaults).
-        warmup: Steps of a linear rise to ``lr``; the length of the rise of one-cycle.
+            towards 0, where the step after the last would be; ``"one-cycle"``, up from 1/25 of ``lr`` by a cosine,
+            then down to 1/250 000 of it (Smith & Topin, 2018, https://arxiv.org/abs/1708.07120, as torch's defaults).
+        warmup: Steps of a linear rise to ``lr``; of one-cycle the length of its rise, where 0 three tenths of the
+            steps, torch's default.
         decay: Factor of the exponential schedule.
         decay_every: Steps between its factors.
         clip: Largest norm of the gradient of all weights together; None leaves it as it is.
@@ -56,6 +59,9 @@ class Optimization:
                 raise ValueError(f"{name} must be a positive number, got {value}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
+        for name in ("lr", "weight_decay"):
+            if getattr(self, name) > _LARGEST:
+                raise ValueError(f"{name} must be at most {_LARGEST:g}, got {getattr(self, name)}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must be from 0 to below 1, got {self.momentum}")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
@@ -119,7 +125,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 def _one_cycle(lr: float, step: int, steps: int, warmup: int) -> float:
     start = lr / 25
     end = start / 1e4
-    top = warmup - 1  # the step of the highest rate: update `warmup`, counted from 1
+    # The step of the highest rate: update `warmup`, counted from 1.
+    top = warmup - 1 if warmup else max(0.0, 0.3 * steps - 1)
     if step < top:
         return _cosine_between(start, lr, step / top)
     return _cosine_between(lr, end, (step - top) / max(1, steps - 1 - top))

@@ -20,6 +20,7 @@ from gnnkit.graph.validation import checked_device
 from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
 from gnnkit.training.optimization import Optimization, learning_rate, make_optimizer, set_learning_rate
 from gnnkit.training.session import ProgressSink, Session
+from recurrent.modes import evaluating
 from recurrent.tasks import Batch, Task, TaskStream
 
 COLUMNS = ("step", "train_loss", "train_accuracy", "gradient_norm", "eval_loss", "eval_accuracy")
@@ -60,6 +61,8 @@ class SequenceConfig:
 
     def __post_init__(self) -> None:
         checked_device(self.device)
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must be from 0 to 2**31 - 1, got {self.seed}")
         for name in ("steps", "batch_size", "eval_every", "eval_size", "stop_after"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < 2**31:
@@ -162,13 +165,11 @@ def fit_sequence(
 
 
 def evaluate_sequence(model: nn.Module, held_out: TaskStream) -> Evaluation:
-    """Loss and accuracy on the next ``held_out.batch_size`` sequences; the model is left in the mode it was in."""
-    training = model.training
-    model.eval()
+    """Loss and accuracy on the next ``held_out.batch_size`` sequences; its parts are left in the modes they were in."""
     at_once = max(1, _STEPS_AT_ONCE // held_out.task.seq_length)
     loss = accuracy = 0.0
     left = held_out.batch_size
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         while left:
             size = min(left, at_once)
             inputs, targets = held_out.task.sample(size, held_out.generator)
@@ -176,7 +177,6 @@ def evaluate_sequence(model: nn.Module, held_out: TaskStream) -> Evaluation:
             loss += size * float(held_out.task.loss(outputs, targets))
             accuracy += size * float(held_out.task.accuracy(outputs, targets))
             left -= size
-    model.train(training)
     return Evaluation(loss / held_out.batch_size, accuracy / held_out.batch_size)
 
 
@@ -203,7 +203,7 @@ def recurrent_matrices(model: nn.Module) -> list[nn.Parameter]:
     if not found:
         raise ValueError(
             f"{type(model).__name__} has no weight_hh whose gradient could be recorded; "
-            "leave record_recurrent_gradient out, or choose a cell with a recurrent matrix"
+            "do not ask for its record, or choose a cell with a recurrent matrix"
         )
     return found
 

@@ -38,7 +38,7 @@ def run_kernel(
         with torch.autocast("cpu", enabled=False):
             state = map_state(lambda field: field.to(weights[0].dtype), state)
             return run_kernel(kernel, inputs.to(weights[0].dtype), state, weights, lengths)
-    if lengths is None:
+    if lengths is None or not len(lengths):  # packing knows no empty batch
         with _separate_weights(inputs):
             outputs, *last = kernel(inputs, _kernel_state(state), weights, *_options(), True)
         return outputs, _plain_state(state, last)

@@ -97,6 +97,11 @@ def temporal_gate(times: Tensor, tau: Tensor, s: Tensor, r_on: Tensor, leak: flo
     return torch.where(phase < 0.5 * r_on, ramp, torch.where(phase < r_on, 2 - ramp, leak * phase))
 
 
+def _finite_logit(ratio: Tensor) -> Tensor:
+    """The logit of ratios up to 1, whose own is infinite: for that one, a logit whose sigmoid rounds to 1."""
+    return ratio.logit().clamp(max=-math.log(torch.finfo(ratio.dtype).eps / 8))
+
+
 def _check_broadcast(**tensors: Tensor) -> None:
     longest = max(each.dim() for each in tensors.values())
     for name, each in tensors.items():
@@ -117,7 +122,8 @@ class PhasedLSTMCell(nn.Module):
     Args:
         input_size: Features of one step's input.
         hidden_size: Units.
-        r_on: Initial share of the period during which a gate is open (the paper's 0.05).
+        r_on: Initial share of the period during which a gate is open (the paper's 0.05); from 1 it learns nothing,
+            since the sigmoid is flat there.
         leak: Slope α of the closed gate in training (the paper's 0.001); evaluation uses 0.
         tau_range: Initial periods are log-uniform on this range (the paper's exp(1) to exp(6)).
         hidden_from: What h_t is made of: ``"candidate"``, k tanh(c~) o + (1 - k) h_{t-1}, as in the
@@ -160,10 +166,11 @@ class PhasedLSTMCell(nn.Module):
             raise ValueError(f"tau_range must be two numbers, the least and the most, got {tau_range}")
         if not 0 < r_on <= 1:
             raise ValueError(f"r_on must be in (0, 1], got {r_on}")
-        if not leak >= 0:
-            raise ValueError(f"leak must not be negative, got {leak}")
-        if not 0 < tau_range[0] <= tau_range[1] < math.inf:
-            raise ValueError(f"tau_range must be 0 < low <= high, got {tau_range}")
+        if not 0 <= leak < math.inf:
+            raise ValueError(f"leak must be a number from 0, got {leak}")
+        longest = torch.finfo(torch.get_default_dtype()).max
+        if not 0 < tau_range[0] <= tau_range[1] <= longest:
+            raise ValueError(f"tau_range must be 0 < low <= high <= {longest:.3g}, got {tau_range}")
         if hidden_from not in ("candidate", "gated"):
             raise ValueError(f"hidden_from must be 'candidate' or 'gated', got {hidden_from!r}")
         self.input_size = input_size
@@ -176,7 +183,7 @@ class PhasedLSTMCell(nn.Module):
         # A shift uniform on one period: the units start at every phase of their cycles.
         self.s = nn.Parameter(torch.empty(hidden_size).uniform_(generator=generator) * log_tau.exp())
         self.log_tau = nn.Parameter(log_tau)
-        self.logit_r_on = nn.Parameter(torch.full((hidden_size,), r_on).logit())
+        self.logit_r_on = nn.Parameter(_finite_logit(torch.full((hidden_size,), r_on)))
 
     @property
     def tau(self) -> Tensor:
@@ -212,12 +219,14 @@ class PhasedLSTMCell(nn.Module):
             ratio = torch.as_tensor(r_on, dtype=self.logit_r_on.dtype)
             if not bool(((ratio > 0) & (ratio <= 1)).all()):
                 raise ValueError(f"r_on must be in (0, 1], got {r_on}")
-            self.logit_r_on.copy_(ratio.logit())
+            self.logit_r_on.copy_(_finite_logit(ratio))
 
     def initial_state(self, *batch_size: int) -> PhasedLSTMState:
         """Zeros of shape ``[*batch_size, hidden_size]``, the clock at 0."""
         zeros = self.weight_hh.new_zeros(*batch_size, self.hidden_size)
-        return PhasedLSTMState(zeros, zeros.clone(), self.weight_hh.new_zeros(batch_size))
+        # A clock of half precision would stand still from step 256 (bfloat16) or 2048 on.
+        exact = torch.promote_types(zeros.dtype, torch.float32)
+        return PhasedLSTMState(zeros, zeros.clone(), zeros.new_zeros(batch_size, dtype=exact))
 
     def openness(self, times: Tensor) -> Tensor:
         """The temporal gate k of each unit, ``[*] -> [*, hidden_size]``, in the dtype of the weights.

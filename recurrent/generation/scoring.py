@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from recurrent.checks import as_ids
+from recurrent.modes import evaluating
 
 
 class SequenceModel(Protocol):
@@ -71,23 +72,17 @@ def surprise(model: SequenceModel, tokens: Tensor, *, at_once: int = 2048) -> tu
     if tokens.dim() == 1:
         bits, right = surprise(model, tokens.unsqueeze(0), at_once=at_once)
         return bits[0], right[0]
-    training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
-        model.eval()
         tokens = tokens.to(next(model.parameters()).device)
     bits_read, right_read = [], []
     state = None
-    try:
-        with torch.no_grad():
-            for start in range(0, tokens.size(1) - 1, at_once):
-                targets = tokens[:, start + 1 : start + 1 + at_once]
-                logits, state = model(tokens[:, start : start + targets.size(1)], state)
-                nats = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-                bits_read.append(nats.view(targets.shape) / math.log(2))
-                right_read.append(logits.argmax(-1) == targets)
-    finally:
-        if isinstance(model, nn.Module):
-            model.train(training)
+    with evaluating(model), torch.no_grad():
+        for start in range(0, tokens.size(1) - 1, at_once):
+            targets = tokens[:, start + 1 : start + 1 + at_once]
+            logits, state = model(tokens[:, start : start + targets.size(1)], state)
+            nats = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+            bits_read.append(nats.view(targets.shape) / math.log(2))
+            right_read.append(logits.argmax(-1) == targets)
     return torch.cat(bits_read, dim=1), torch.cat(right_read, dim=1)
 
 

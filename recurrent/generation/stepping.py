@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from recurrent.checks import as_ids
+from recurrent.modes import evaluating
 from recurrent.state import tensors_of
 
 
@@ -40,7 +40,7 @@ def advance(model: StepModel, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
     rows = [len(each) for each in tensors_of(state)]
     if any(row != len(tokens) for row in rows):
         raise ValueError(f"{len(tokens)} token(s) need a state of as many rows, got {rows[0]}")
-    with _evaluating(model):
+    with evaluating(model):
         logits, state = model.step(tokens, state)
     scores = torch.log_softmax(logits.double(), dim=-1)  # float64: a beam adds up thousands of them
     if bool(scores.isnan().any()):
@@ -80,16 +80,3 @@ def device_of(model: StepModel) -> torch.device:
     """Where the model's first parameter is; the CPU where it has none."""
     parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
     return next((parameter.device for parameter in parameters), torch.device("cpu"))
-
-
-@contextmanager
-def _evaluating(model: StepModel) -> Iterator[None]:
-    """Dropout off within the block; costs nothing for a model that is in evaluation mode already."""
-    if not (isinstance(model, nn.Module) and model.training):
-        yield
-        return
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()

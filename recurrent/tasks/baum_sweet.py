@@ -114,16 +114,17 @@ def baum_sweet_bits(count: int, width: int, generator: torch.Generator) -> Tenso
     """Uniform draws of the positive numbers below 2^width without an odd block of zeros, as bits.
 
     Such a number is a 1 followed by a row of the tiles ``1`` and ``00``. A row of n bits is tiled in
-    F(n) = F(n - 1) + F(n - 2) ways, so drawing tile by tile with those odds draws uniformly.
+    F(n) = F(n - 1) + F(n - 2) ways, so drawing tile by tile with those odds draws uniformly. Only the
+    ratios F(n - 1) / F(n) are needed: F itself overflows beyond 1475 bits.
     """
     device = generator.device
-    tilings = torch.ones(width + 1, dtype=torch.float64)  # F(0) = F(1) = 1
+    odds = torch.ones(width + 1, dtype=torch.float64)  # of a single 1 with n bits to go, F(n - 1) / F(n)
     for n in range(2, width + 1):
-        tilings[n] = tilings[n - 1] + tilings[n - 2]
-    tilings = tilings.to(device)
-    lengths = tilings[:width].multinomial(count, replacement=True, generator=generator)  # after the first 1
-    odds = torch.ones_like(tilings)
-    odds[2:] = tilings[1:-1] / tilings[2:]  # of a single 1, with n bits to go
+        odds[n] = 1 / (1 + odds[n - 1])
+    odds = odds.to(device)
+    tilings = odds[:width].flip(0).cumprod(0).flip(0)  # F(n) but for a factor, which the draw leaves out:
+    tilings = torch.cat([tilings[1:], torch.ones_like(tilings[:1])])  # F(n) / F(width - 1)
+    lengths = tilings.multinomial(count, replacement=True, generator=generator)  # after the first 1
     uniform = torch.rand(count, width, generator=generator, device=device, dtype=torch.float64)
     bits = torch.zeros(count, width, dtype=torch.long, device=device)
     second_zero = torch.zeros(count, dtype=torch.bool, device=device)

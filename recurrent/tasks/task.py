@@ -77,7 +77,7 @@ class TaskStream:
     Args:
         task: What to sample.
         batch_size: Sequences in a batch.
-        seed: Not negative, below 2**62.
+        seed: Not negative, below 2**31: torch's generators take 32 bits, of which the split is one.
         split: Which of the seed's two streams.
         device: Where to draw.
 
@@ -104,8 +104,8 @@ class TaskStream:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if not 0 <= seed < 2**62:
-            raise ValueError(f"seed must be from 0 to 2**62 - 1, got {seed}")
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed must be from 0 to 2**31 - 1, got {seed}")
         if split not in ("train", "held_out"):
             raise ValueError(f"split must be 'train' or 'held_out', got {split!r}")
         self.task = task

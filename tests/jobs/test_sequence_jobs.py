@@ -308,6 +308,14 @@ def test_gradients_by_distance_are_those_of_the_cell():
     assert factor_per_step(found) == pytest.approx((found[-1] / found[0]) ** (1 / 5))
 
 
+def test_a_model_is_looked_into_in_evaluation_mode_and_left_in_its_own():
+    task = TaskChoice("palindrome", 12).build()
+    model = CellChoice("phased-lstm", hidden_size=7, num_layers=2, dropout=0.5).build(task, 0).train()
+    training = gradients_by_distance(model, task, samples=4)
+    assert all(part.training for part in model.modules())
+    assert training == gradients_by_distance(model.eval(), task, samples=4)
+
+
 def test_of_several_layers_the_top_one_is_looked_into():
     task = TaskChoice("palindrome", 5).build()
     model = CellChoice("gru", hidden_size=6, num_layers=2).build(task, 0)

@@ -17,6 +17,7 @@ from recurrent.initialization import (
     standard_normal_,
     xavier_,
 )
+from recurrent.models import SequenceClassifier
 
 RECURRENT = [RNNCell, LSTMCell, GRUCell, PhasedLSTMCell]
 CELLS = [*RECURRENT, MinGRUCell]
@@ -157,7 +158,13 @@ def test_latched_units_hold_a_sign_through_silence(cell_type):
         (lambda: chrono_(LSTMCell(2, 3), 2), ValueError, "got 2"),
         (lambda: chrono_(RNNCell(2, 3), 20), TypeError, "RNNCell has not"),
         (lambda: latch_(LSTMCell(2, 3), gain=1.0), ValueError, r"got 1\.0"),
+        (lambda: latch_(GRUCell(2, 3), gain=2.0), ValueError, r"above 2, .* got 2\.0"),
+        (lambda: latch_(RNNCell(2, 3, nonlinearity="relu")), ValueError, "got 'relu'"),
         (lambda: latch_(MinGRUCell(2, 3)), TypeError, "MinGRUCell has not"),
+        (lambda: forget_bias_(LSTMCell(2, 3), math.inf), ValueError, "got inf"),
+        (lambda: xavier_(SequenceClassifier(LSTMCell, 2, 3, 4)), TypeError, r"got SequenceClassifier; .*stack\.cells"),
+        (lambda: kaiming_(torch.nn.LSTM(2, 3)), TypeError, "got LSTM"),
+        (lambda: standard_normal_(torch.nn.LSTMCell(2, 3)), TypeError, "got LSTMCell"),
         (lambda: orthogonal_(MinGRUCell(2, 3)), TypeError, "MinGRUCell has not"),
         (lambda: orthogonal_(OrthogonalRNNCell(2, 3)), TypeError, "OrthogonalRNNCell has not"),
         (lambda: gate_rows(GRUCell(2, 3), "weight_hh", "f"), ValueError, "r, z, n, got 'f'"),

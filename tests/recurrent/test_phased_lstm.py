@@ -138,13 +138,34 @@ def test_set_clock_sets_and_checks():
         cell.set_clock(r_on=1.5)
 
 
+def test_an_open_ratio_of_1_is_finite_and_stays():
+    cell = PhasedLSTMCell(1, 3, r_on=1.0)
+    assert (cell.r_on == 1).all()
+    optimizer = torch.optim.Adam(cell.parameters())
+    unroll(cell, torch.randn(2, 5, 1))[0].sum().backward()
+    optimizer.step()
+    assert (cell.r_on == 1).all()
+    assert all(parameter.isfinite().all() for parameter in cell.parameters())
+
+
+def test_the_clock_of_half_precision_does_not_stand_still():
+    cell = PhasedLSTMCell(1, 3).bfloat16().eval()
+    state = cell.initial_state(2)
+    for _ in range(300):
+        _, state = cell(torch.zeros(2, 1, dtype=torch.bfloat16), state)
+    _, unrolled = unroll(cell, torch.zeros(2, 300, 1, dtype=torch.bfloat16))
+    assert state.time.tolist() == unrolled.time.tolist() == [300, 300]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"r_on": 0.0}, r"got 0\.0"),
         ({"r_on": 1.2}, r"got 1\.2"),
         ({"leak": -0.1}, r"got -0\.1"),
+        ({"leak": float("inf")}, "got inf"),
         ({"tau_range": (0.0, 1.0)}, r"got \(0\.0, 1\.0\)"),
+        ({"tau_range": (1.0, 1e300)}, r"got \(1\.0, 1e\+300\)"),
         ({"hidden_from": "cell"}, "got 'cell'"),
     ],
 )

@@ -49,6 +49,25 @@ def test_the_gated_scan_of_the_cpu_equals_the_parallel_one(length):
     ]
     torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
     torch.autograd.gradcheck(gated_scan, (z, candidate, initial))
+    torch.autograd.gradgradcheck(gated_scan, (z, candidate, initial))
+
+
+def test_scans_of_no_step_have_gradients():
+    for scan in (gated_scan, linear_scan):
+        z, initial = torch.zeros(0, 3, requires_grad=True), torch.ones(3, requires_grad=True)
+        (scan(z, z, initial).sum() + initial.sum()).backward()
+        assert initial.grad.tolist() == [1, 1, 1]
+
+
+def test_min_gru_under_functional_gradients():
+    torch.manual_seed(0)
+    cell, inputs = MinGRUCell(3, 4), torch.randn(2, 5, 3, requires_grad=True)
+
+    def total(inputs):
+        return unroll(cell, inputs)[0].square().sum()
+
+    (expected,) = torch.autograd.grad(total(inputs), inputs)
+    torch.testing.assert_close(torch.func.grad(total)(inputs.detach()), expected)
 
 
 def test_min_gru_equals_its_equations():

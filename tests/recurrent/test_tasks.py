@@ -86,6 +86,8 @@ def test_stream_arguments_are_checked():
         TaskStream(Palindromes(5), 0, seed=1)
     with pytest.raises(ValueError, match="got -1"):
         TaskStream(Palindromes(5), 1, seed=-1)
+    with pytest.raises(ValueError, match="got 2147483648"):  # would draw what seed 0 draws
+        TaskStream(Palindromes(5), 1, seed=2**31)
     with pytest.raises(ValueError, match="got 'test'"):
         TaskStream(Palindromes(5), 1, seed=1, split="test")
 
@@ -172,6 +174,14 @@ def test_baum_sweet_numbers_are_drawn_uniformly():
     share = counts[expected] / len(numbers)
     error = math.sqrt(1 / len(expected) / len(numbers))
     assert (share - 1 / len(expected)).abs().max() < 5 * error
+
+
+def test_baum_sweet_numbers_of_any_length():
+    bits = baum_sweet_bits(64, 3000, generator())
+    assert all(is_baum_sweet("".join(map(str, row)).lstrip("0")) for row in bits.tolist())
+    lengths = (bits.cumsum(1) > 0).sum(1)
+    assert lengths.min() > 2900  # nearly all numbers are long
+    BaumSweet(500).sample(4, generator())
 
 
 def test_copy_memory_repeats_the_symbols_at_the_end():

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from recurrent import (
     GRUCell,
@@ -192,6 +193,46 @@ def test_a_subclass_is_not_overtaken_by_the_kernel_it_inherits(cell_type):
     torch.testing.assert_close(unroll(cell, inputs, state)[0], 0.5 * unroll(plain, inputs, state)[0], **EXACT)
 
 
+class HalvedPrepare(LSTMCell):
+    """Its inputs count for half, in the form for whole sequences only."""
+
+    def prepare(self, inputs, state):
+        return super().prepare(0.5 * inputs, state)
+
+
+def test_a_subclass_that_prepares_otherwise_is_asked_by_every_form():
+    cell, inputs, state = make(HalvedPrepare)
+    plain = LSTMCell(FEATURES, HIDDEN).double()
+    plain.load_state_dict(cell.state_dict())
+    expected = unroll(plain, 0.5 * inputs, state)[0]
+    torch.testing.assert_close(unroll(cell, inputs, state)[0], expected, **EXACT)
+    states = unroll_states(cell, inputs, state)
+    torch.testing.assert_close(torch.stack([each.hidden for each in states], dim=1), expected, **EXACT)
+
+
+@cells
+def test_hooks_are_called_at_every_step(cell_type):
+    cell, inputs, state = make(cell_type)
+    calls = []
+    handle = cell.register_forward_hook(lambda *_: calls.append(1))
+    hooked = unroll(cell, inputs, state)[0]
+    handle.remove()
+    assert len(calls) == inputs.size(1)
+    torch.testing.assert_close(hooked, unroll(cell, inputs, state)[0], **EXACT)
+
+
+def test_a_pruned_cell_trains_and_stays_pruned():
+    cell = LSTMCell(3, 4)
+    prune.l1_unstructured(cell, "weight_hh", 0.5)
+    optimizer = torch.optim.SGD(cell.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        unroll(cell, torch.randn(2, 5, 3))[0].sum().backward()
+        optimizer.step()
+    unroll(cell, torch.randn(2, 5, 3))
+    assert (cell.weight_hh == 0).sum() == 32
+
+
 def test_errors_name_what_was_received():
     cell = LSTMCell(3, 4)
     inputs = torch.randn(2, 5, 3)
@@ -232,5 +273,8 @@ def test_sizes_are_checked_and_weights_follow_the_generator(cell_type):
 @cells
 def test_an_empty_batch_passes(cell_type):
     outputs, state = unroll(cell_type(3, 4), torch.randn(0, 5, 3))
+    assert outputs.shape == (0, 5, 4)
+    assert state.hidden.shape == (0, 4)
+    outputs, state = unroll(cell_type(3, 4), torch.randn(0, 5, 3), lengths=torch.zeros(0, dtype=torch.long))
     assert outputs.shape == (0, 5, 4)
     assert state.hidden.shape == (0, 4)

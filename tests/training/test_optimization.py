@@ -20,6 +20,10 @@ SCHEDULES = {
         Optimization(lr=0.1, schedule="one-cycle", warmup=12),
         lambda o: lr_scheduler.OneCycleLR(o, 0.1, STEPS, pct_start=0.3, cycle_momentum=False),
     ),
+    "one-cycle of torch's own rise": (
+        Optimization(lr=0.1, schedule="one-cycle"),
+        lambda o: lr_scheduler.OneCycleLR(o, 0.1, STEPS, cycle_momentum=False),
+    ),
     "warm-up": (
         Optimization(lr=0.1, warmup=5),
         lambda o: lr_scheduler.LinearLR(o, start_factor=1 / 5, total_iters=4),

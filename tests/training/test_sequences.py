@@ -203,6 +203,7 @@ def test_denormals_are_flushed_within_and_restored_after(before):
         ({"eval_every": 0}, "eval_every must be from 1 .*, got 0"),
         ({"eval_size": -1}, "eval_size must be from 1 .*, got -1"),
         ({"stop_after": 0}, "stop_after must be from 1 .*, got 0"),
+        ({"seed": 2**31}, "seed must be from 0 .*, got 2147483648"),
         ({"solved_loss": 0.0}, "solved_loss must be a positive number, got 0.0"),
         ({"steps": 5, "optimization": Optimization(warmup=6)}, "must not exceed the 5 steps, got 6"),
     ],

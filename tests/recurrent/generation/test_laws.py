@@ -285,6 +285,11 @@ def test_the_model_keeps_its_mode_and_the_global_generator_is_left_alone():
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
     assert generate(model.eval(), LETTERS, "ab", GenerationConfig(length=20)) == first
+    model.train().output_dropout.eval()  # each part has a mode of its own
+    modes = [part.training for part in model.modules()]
+    generate(model, LETTERS, "ab", GenerationConfig(length=2))
+    score(model, torch.tensor([0, 1, 2, 1]))
+    assert [part.training for part in model.modules()] == modes
 
 
 @pytest.mark.parametrize(
@@ -296,6 +301,7 @@ def test_the_model_keeps_its_mode_and_the_global_generator_is_left_alone():
         ({"temperature": float("inf")}, r"got inf.*greedy"),
         ({"top_k": 0}, "top_k .* got 0"),
         ({"top_k": 1.5}, "top_k .* got 1.5"),
+        ({"top_k": 2.0}, "top_k .* got 2.0"),
         ({"top_p": 0}, "top_p .* got 0"),
         ({"top_p": 1.1}, "top_p .* got 1.1"),
         ({"top_p": float("nan")}, "top_p .* got nan"),
