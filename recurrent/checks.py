@@ -37,6 +37,12 @@ def check_ids_below(tokens: Tensor, count: int) -> None:
         raise ValueError(f"token ids run from 0 to {count - 1}, got {int(tokens.min())} to {int(tokens.max())}")
 
 
+def check_integers(lengths: Tensor) -> None:
+    """Raise TypeError unless lengths are integers."""
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+
+
 def check_stacked(count: int, state: Tensor | None = None, **stacked: Tensor) -> None:
     """Raise unless each of ``stacked`` is ``[*, count * hidden_size]``, for a state ``[*, hidden_size]`` if given."""
     first = next(iter(stacked.values()))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from recurrent.checks import check_integers
+
 
 class Sequences:
     r"""Several sequences, of features or of token ids, each of its own length.
@@ -37,8 +39,7 @@ class Sequences:
                 "steps must be features (all steps, F), floating-point, or token ids (all steps), integers, "
                 f"got {values.dtype} of shape {tuple(values.shape)}"
             )
-        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-            raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+        check_integers(lengths)
         if lengths.dim() != 1 or (lengths.numel() and int(lengths.min()) < 0) or int(lengths.sum()) != len(values):
             raise ValueError(
                 f"lengths must be (N), each 0 or more, and add up to the {len(values)} steps, got shape "
@@ -76,8 +77,7 @@ class Sequences:
         count, steps = values.shape[:2]
         if lengths is None:
             return cls(values.flatten(0, 1), torch.full((count,), steps, device=values.device))
-        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-            raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+        check_integers(lengths)
         if lengths.shape != (count,) or (count and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
             raise ValueError(f"lengths must be ({count},), from 0 to {steps}, got {lengths.tolist()}")
         return cls(values[torch.arange(steps, device=values.device) < lengths.unsqueeze(1)], lengths)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recurrent.cells.cell import Cell, PreparedCell, StateT, TimedCell, WholeSequenceCell, map_state
-from recurrent.checks import check_like_weights
+from recurrent.checks import check_integers, check_like_weights
 
 
 def unroll(
@@ -184,8 +184,7 @@ def checked_state(cell: Cell[StateT], inputs: Tensor, state: StateT | None) -> S
 def _check_lengths(lengths: Tensor | None, inputs: Tensor) -> None:
     if lengths is None:
         return
-    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+    check_integers(lengths)
     if tuple(lengths.shape) != (inputs.size(0),):
         raise ValueError(f"lengths must be [batch_size = {inputs.size(0)}], got {tuple(lengths.shape)}")
     if len(lengths) and (int(lengths.min()) < 0 or int(lengths.max()) > inputs.size(1)):

@@ -41,6 +41,10 @@ def gru_gates(from_input: Tensor, from_hidden: Tensor) -> GRUGates:
     The two come apart because r scales only the state's share of n.
     """
     check_stacked(3, from_input=from_input, from_hidden=from_hidden)
+    return _activations(from_input, from_hidden)
+
+
+def _activations(from_input: Tensor, from_hidden: Tensor) -> GRUGates:
     i_r, i_z, i_n = from_input.chunk(3, dim=-1)
     h_r, h_z, h_n = from_hidden.chunk(3, dim=-1)
     r = (i_r + h_r).sigmoid()
@@ -59,7 +63,7 @@ def gru_update(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tenso
         tensor([[0.5000, 0.5000]])
     """
     check_stacked(3, hidden, from_input=from_input, from_hidden=from_hidden)
-    _, z, n = gru_gates(from_input, from_hidden)
+    _, z, n = _activations(from_input, from_hidden)
     if n.dtype != hidden.dtype:  # under autocast the gates are half, the state that goes on is not
         n, z = n.to(hidden.dtype), z.to(hidden.dtype)
     return torch.lerp(n, hidden, z)

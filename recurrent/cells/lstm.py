@@ -43,6 +43,10 @@ class LSTMGates(NamedTuple):
 def lstm_gates(gates: Tensor) -> LSTMGates:
     """The four activations from their stacked pre-activations, ``[*, 4 hidden_size]``."""
     check_stacked(4, gates=gates)
+    return _activations(gates)
+
+
+def _activations(gates: Tensor) -> LSTMGates:
     i, f, g, o = gates.chunk(4, dim=-1)
     return LSTMGates(i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid())
 
@@ -63,7 +67,7 @@ def lstm_update(gates: Tensor, cell: Tensor) -> LSTMState:
         tensor([[0.5000, 0.5000]])
     """
     check_stacked(4, cell, gates=gates)
-    i, f, g, o = lstm_gates(gates)
+    i, f, g, o = _activations(gates)
     cell = torch.addcmul(i * g, f, cell)
     return LSTMState(hidden=o * cell.tanh(), cell=cell)
 
