@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -21,11 +21,12 @@ from gnnkit.diagnostics.jacobian import (
 )
 from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.hops import iter_hop_distance
-from gnnkit.graph.receptive_field import receptive_field
+from gnnkit.graph.receptive_field import Block, receptive_field
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.inputs import as_features
-from gnnkit.nn.prunable import is_pyg_model, prunable_layers
+from gnnkit.nn.prunable import is_pyg_model, prunable_layers, runs_known_code
 from gnnkit.nn.pruned import Edges, Pruned, call, check_takes
+from gnnkit.nn.rows import check_blocks, checked_rows
 from recurrent.sequences import Sequences
 
 _FIRST_BATCH = 4
@@ -62,7 +63,7 @@ class Problem:
             edges = Edges(edges.edge_index, *(None if each is None else each.to(dtype) for each in edges[1:]))
         self.model, self.x, self.graph, self.edges = model, x, graph, edges
         self.num_nodes = graph.num_nodes
-        self.is_pyg = is_pyg_model(model)
+        self.is_pyg, self.is_known = is_pyg_model(model), runs_known_code(model)
         if self.is_pyg:
             check_takes(model, edges)
 
@@ -74,19 +75,33 @@ class Problem:
 
     def num_layers(self, nodes: Tensor) -> int | None:
         """How many hops the model sees, if it is exact on the receptive fields of ``nodes``; else None."""
+        try:
+            return self._checked_num_layers(nodes[:_FIRST_BATCH])
+        except ValueError:  # what a model does outside its modules shows in its output alone
+            return None
+
+    def _checked_num_layers(self, nodes: Tensor) -> int | None:
         if self.is_pyg:
-            try:
-                num_layers = len(prunable_layers(self.model))
-                field = receptive_field(self.graph, nodes[:_FIRST_BATCH], num_layers)
-                inner = field.hops < num_layers
-                # What a model does outside its modules shows in its output alone.
-                Pruned(self.model, self.edges, self.num_nodes, field.targets, field.nodes, inner).check(self.x)
-            except ValueError:
-                return None
+            num_layers = len(prunable_layers(self.model))
+            field = receptive_field(self.graph, nodes, num_layers)
+            inner = field.hops < num_layers
+            Pruned(self.model, self.edges, self.num_nodes, field.targets, field.nodes, inner).check(self.x)
             return num_layers
-        if getattr(self.model, "takes_blocks", False):
-            return cast(int, self.model.num_layers)
-        return None
+        if not getattr(self.model, "takes_blocks", False):
+            return None
+        num_layers = cast(int, self.model.num_layers)
+        field = receptive_field(self.graph, nodes, num_layers)
+        every = torch.arange(self.num_nodes, device=nodes.device)
+        check_blocks(
+            self.model,
+            lambda: checked_rows(self.model, self._on_blocks(self.rows(field.nodes), field.blocks), nodes.numel()),
+            lambda: checked_rows(self.model, self.on_graph(self.rows(every)), self.num_nodes)[nodes],
+        )
+        return num_layers
+
+    def _on_blocks(self, x: Tensor, blocks: Sequence[Block]) -> Tensor:
+        extra = {} if self.edges.edge_attr is None else {"edge_attr": self.edges.edge_attr}
+        return cast(Tensor, self.model(x, blocks, **extra))
 
     def on_fields(self) -> Callable[[Egos, Tensor], Tensor]:
         """From fields and their copies' rows to the targets' output."""
@@ -94,8 +109,7 @@ class Problem:
             shared = SharedEdges(self.edges, self.num_nodes)
             return lambda egos, x: cast(Tensor, EgoModel(self.model, self.edges, self.num_nodes, egos, shared)(x))
         cutter = EgoBlocks(self.graph)
-        extra = {} if self.edges.edge_attr is None else {"edge_attr": self.edges.edge_attr}
-        return lambda egos, x: cast(Tensor, self.model(x, cutter.blocks(egos), **extra))
+        return lambda egos, x: self._on_blocks(x, cutter.blocks(egos))
 
     def on_graph(self, x: Tensor) -> Tensor:
         """The output of all nodes."""
@@ -139,7 +153,7 @@ def _on_fields(
         except RowsAreReadError:
             mapped = None
             out, maps, kept = _forward(problem, run, egos, end - begin, None)
-        if begin == 0 and problem.is_pyg and row_norms(out[:1], maps, norm, retain=True)[egos.owner > 0].any():
+        if begin == 0 and not problem.is_known and row_norms(out[:1], maps, norm, retain=True)[egos.owner > 0].any():
             return None
         batches.learn(kept, len(egos), end - begin)
         norms = row_norms(out, maps, norm)
@@ -169,7 +183,7 @@ def _forward(
         x = mapped.stand_in(len(egos))
         maps = FirstMaps(x, (mapped, egos.node))
     with counted_bytes() as kept, maps:
-        out = checked_rows(run(egos, x), targets)
+        out = checked_rows(problem.model, run(egos, x), targets)
     return out, maps, kept[0] + x.untyped_storage().nbytes()
 
 
@@ -216,7 +230,7 @@ def _on_the_graph(
     x = problem.rows(torch.arange(problem.num_nodes, device=nodes.device))
     maps = FirstMaps(x)
     with maps:
-        out = checked_rows(problem.on_graph(x), problem.num_nodes)
+        out = checked_rows(problem.model, problem.on_graph(x), problem.num_nodes)
     influence: list[Tensor] = []
     elsewhere = torch.zeros(nodes.numel(), dtype=problem.dtype, device=nodes.device)
     block = max(1, memory // (8 * max(problem.num_nodes, 1)))
@@ -237,18 +251,6 @@ def _on_the_graph(
     for place, row in enumerate(influence):
         result[place, : min(width, row.numel())] = row[:width]
     return result, elsewhere
-
-
-def checked_rows(out: Any, expected: int) -> Tensor:
-    """The model's output, one row per node.
-
-    Raises:
-        TypeError: If it is something else.
-    """
-    if not isinstance(out, Tensor) or out.dim() != 2 or out.size(0) != expected:
-        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise TypeError(f"the model must return (nodes, outputs), a row for each of {expected} nodes, got {got}")
-    return out
 
 
 def checked_features(x: Any, num_nodes: int) -> Tensor | SparseMatrix:

@@ -156,12 +156,18 @@ def verdict_on_nodes(
         progress: How to show it.
 
     Raises:
-        ValueError: If there are fewer than two splits, the model is unknown, or the data cannot be split so.
+        ValueError: If there are fewer than two splits, the model is unknown, the data cannot be split so, or the
+            graph has negative weights.
         RunError: If a split failed.
         Interrupted: After ctrl-C.
     """
     if not 2 <= splits < 2**31:
         raise ValueError(f"splits must be 2 or more, below 2**31, for a test to compare over, got {splits}")
+    if data.adjacency.has_negative_weights:
+        raise ValueError(
+            f"{data.name} has negative edge weights, with which label propagation, one of the rows, has no meaning; "
+            "take their absolute values, or leave those edges out"
+        )
     recipe = recipe_of(model)
     chosen = options or recipe.options_for(data.name)
     config = training or TrainConfig(**recipe.training_for(data.name))

@@ -83,7 +83,7 @@ class GAT(nn.Module):
         edge_attr: Tensor | None = None,
     ) -> Tensor:
         """Logits ``(*, N, out_channels)``; with one ``Block`` per layer, the rows of the last one's targets."""
-        return self.layers(x, edge_index, edge_attr)[-1]
+        return self.leave(self.layers(x, edge_index, edge_attr)[-1])
 
     def layers(
         self,

@@ -71,7 +71,7 @@ class GCN(nn.Module):
         edge_weight: Tensor | None = None,
     ) -> Tensor:
         """Logits ``(*, N, out_channels)``; with one ``Block`` per layer, the rows of the last one's targets."""
-        return self.layers(x, edge_index, edge_weight)[-1]
+        return self.leave(self.layers(x, edge_index, edge_weight)[-1])
 
     def layers(
         self,

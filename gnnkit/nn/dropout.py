@@ -11,18 +11,30 @@ JMLR 2014.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.row_draws import RowDraws, active_draws
 
 Features = TypeVar("Features", bound=Tensor | SparseMatrix)
 _LANES = 1 << 16
+_TORCHS = (
+    functional.dropout,
+    functional.dropout1d,
+    functional.dropout2d,
+    functional.dropout3d,
+    functional.alpha_dropout,
+    functional.feature_alpha_dropout,
+)
+_keeps_all: ContextVar[bool] = ContextVar("keeps_all", default=False)
 
 
 def checked_probability(p: float) -> float:
@@ -80,8 +92,34 @@ def keep_probability(p: float) -> float:
     return (_LANES - round(p * _LANES)) / _LANES
 
 
+@contextmanager
+def keeping_all() -> Iterator[None]:
+    """Let no dropout within the block drop a number, here or in ``torch.nn``, and none draw one.
+
+    So two passes in training mode can be compared. What is scaled for those that would be dropped stays scaled.
+    """
+    token = _keeps_all.set(True)
+    try:
+        with _TorchKeepsAll():
+            yield
+    finally:
+        _keeps_all.reset(token)
+
+
+class _TorchKeepsAll(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _TORCHS and kwargs["training"] and kwargs["p"] > 0:
+            return args[0].clone()  # another tensor, as dropout gives: a graph's edges are told by identity
+        return func(*args, **kwargs)
+
+
 def kept(shape: Sequence[int], p: float, device: torch.device) -> Tensor:
     """Which numbers stay, as booleans."""
+    if not torch.compiler.is_compiling() and _keeps_all.get():
+        return torch.ones(tuple(shape), dtype=torch.bool, device=device)
     dropped_lanes = round(p * _LANES)
     if dropped_lanes == _LANES:  # no 16-bit number lies above all of them
         return torch.zeros(tuple(shape), dtype=torch.bool, device=device)

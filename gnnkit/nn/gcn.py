@@ -58,7 +58,8 @@ class GCNConv(nn.Module):
     Args:
         in_channels: Features per node that go in.
         out_channels: Features per node that come out.
-        improved: PyG's name for self-loops of weight 2.
+        improved: PyG's name for self-loops of weight 2, here with and without ``edge_weight``. PyG 2.8.1 gives
+            them a weight of 1 where there is no ``edge_weight``, so its outputs are ours for weights of ones.
         add_self_loops: Give nodes without a self-loop one; when omitted, as ``normalize`` says.
         normalize: ``True`` or ``"sym"``: D~^-1/2 (A + lambda I) D~^-1/2; ``"row"``: the mean over entering
             edges; ``False``: the weights as they are.

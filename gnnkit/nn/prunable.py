@@ -81,6 +81,19 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
+def check_row_by_row(model: nn.Module) -> None:
+    """Raise ValueError if a module of a model that takes Blocks mixes rows, naming it and the reason."""
+    for name, module in model.named_modules():
+        reason = _why_not_row_by_row(module, aggregates=False)
+        if reason:
+            raise ValueError(f"{described(name, module)} cannot be pruned: {reason}; use the full graph instead")
+
+
+def runs_known_code(model: nn.Module) -> bool:
+    """Whether every module is one of gnnkit, recurrent or torch: their rows are known without running them."""
+    return all(type(each).__module__.split(".")[0] in ("gnnkit", "recurrent", "torch") for each in model.modules())
+
+
 def described(name: str, module: nn.Module) -> str:
     """A module as messages name it: its path in the model and its class."""
     return f"{name or 'the model'} ({type(module).__name__})"
@@ -88,15 +101,20 @@ def described(name: str, module: nn.Module) -> str:
 
 def _why_not(module: nn.Module, *, aggregates: bool) -> str | None:
     """Why this module's rows depend on more than their neighbours', or None; its parts are asked for themselves."""
+    if _is_convolution(module):
+        return _why_not_convolution(module)
+    if type(module).__module__.startswith("gnnkit.nn."):
+        return "layers of gnnkit are pruned in models that take Blocks"
+    return _why_not_row_by_row(module, aggregates=aggregates)
+
+
+def _why_not_row_by_row(module: nn.Module, *, aggregates: bool) -> str | None:
+    """The same of a module that sends no messages."""
     kind = type(module).__name__
     if "virtualnode" in kind.lower():
         return "a virtual node hears from every node"
     if isinstance(module, nn.modules.batchnorm._NormBase):
         return _why_not_running(kind, module.training, module.track_running_stats)
-    if _is_convolution(module):
-        return _why_not_convolution(module)
-    if type(module).__module__.startswith("gnnkit.nn."):
-        return "layers of gnnkit are pruned in models that take Blocks"
     if not type(module).__module__.startswith("torch_geometric."):
         return None  # a user's own or torch's
     if _inherits(module, "torch_geometric.nn.aggr.base", "Aggregation"):

@@ -24,6 +24,7 @@ from gnnkit.graph.adjacency import Adjacency
 from gnnkit.graph.receptive_field import receptive_field
 from gnnkit.graph.sparse import SparseMatrix
 from gnnkit.nn.prunable import NORMALIZED, described, prunable_layers
+from gnnkit.nn.rows import check_same_rows
 
 
 class Edges(NamedTuple):
@@ -57,9 +58,11 @@ def prune(model: nn.Module, graph: Any, nodes: Tensor | Sequence[int], *, edge_a
             (:meth:`~gnnkit.graph.Adjacency.to_edge_index` for an ``Adjacency``).
 
     Raises:
+        TypeError: If ``model`` is no module, or ``graph`` no graph.
         ValueError: If a module of the model does not qualify, naming it: a message-passing layer that is
             not known to be exact, ``flow="target_to_source"``, a norm over nodes in training mode, global
-            pooling, virtual nodes. Also if an id is not a node, or ``edge_attr`` has not a row per edge.
+            pooling, virtual nodes. Also if an id is not a node, ``edge_attr`` has not a row per edge, or the
+            model ignores the weights or features of edges that there are.
 
     Example:
         >>> from torch_geometric.nn import GraphSAGE
@@ -70,6 +73,7 @@ def prune(model: nn.Module, graph: Any, nodes: Tensor | Sequence[int], *, edge_a
         >>> pruned(torch.rand(4, 8)).shape
         torch.Size([1, 2])
     """
+    check_module(model)
     layers = prunable_layers(model)
     if isinstance(graph, Adjacency):
         adjacency, edges = graph, Edges.of(graph, edge_attr)
@@ -177,38 +181,20 @@ class Pruned(nn.Module):
         return out[self._rows]
 
     def check(self, x: Tensor | SparseMatrix) -> None:
-        """Run once in the mode the model is in, and compare with the full graph in evaluation mode.
+        """Compare with the full graph, in evaluation mode and in the mode the model is in, without dropout.
 
-        Costs three forward passes; the model, its buffers and the random state stay as they were.
+        Costs two forward passes, in training mode four; the model, its buffers and the random state stay as
+        they were. A model that draws random numbers beside dropout's cannot be compared in training mode.
 
         Raises:
             ValueError: As a call does, or if the rows differ by more than rounding, so that the model mixes
                 rows outside its message-passing layers.
         """
-        modes = {module: module.training for module in self.model.modules()}
-        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         every = torch.arange(self.num_nodes, device=self.nodes.device)
         edges = Edges(self._full_edge_index, self._full_edge_weight, self._full_edge_attr)
         whole = Pruned(self.model, edges, self.num_nodes, self.targets, every, torch.ones_like(every, dtype=torch.bool))
-        selected = self.select(x)
-        with torch.random.fork_rng([self.nodes.device] if self.nodes.is_cuda else []):
-            try:
-                self(selected)  # dropped edges, say, show in training mode only
-                self.model.eval()
-                with torch.no_grad():
-                    found, expected = self(selected), whole(whole.select(x))
-            finally:
-                for module, mode in modes.items():
-                    module.training = mode
-                for buffer, before in buffers:
-                    buffer.data.copy_(before)
-        scale = float(expected.abs().max()) if expected.numel() else 0.0
-        error = float((found - expected).abs().max()) if expected.numel() else 0.0
-        if not error <= min(1e3 * torch.finfo(expected.dtype).eps, 0.05) * scale:
-            raise ValueError(
-                f"{type(self.model).__name__} gives other rows on the receptive field (by {error:.2g}) than on the "
-                "full graph: it mixes rows outside its message-passing layers; use the full graph instead"
-            )
+        selected, features = self.select(x), whole.select(x)
+        check_same_rows(self.model, lambda: self(selected), lambda: whole(features))
 
     @contextmanager
     def _on_the_field(self, layers: dict[str, nn.Module], edges: Edges) -> Iterator[None]:
@@ -314,16 +300,25 @@ def call(model: nn.Module, x: Tensor, edges: Edges) -> Any:
     return model(x, edges.edge_index, **{name: value for name, value in named.items() if value is not None})
 
 
+def check_module(model: object) -> None:
+    """Raise TypeError unless ``model`` is a ``torch.nn.Module``."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model must be a torch.nn.Module, such as GCN(...) of gnnkit.models, got {type(model).__name__}"
+            f"{': make one of the class first' if isinstance(model, type) else ''}"
+        )
+
+
 def check_takes(model: nn.Module, edges: Edges) -> None:
     """Raise ValueError if the edges have weights or features and the model takes none."""
     parameters = inspect.signature(model.forward).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-        return
-    for name, fix in (("edge_weight", "without weights"), ("edge_attr", "without edge_attr=")):
-        if getattr(edges, name) is not None and name not in parameters:
-            raise ValueError(
-                f"the graph has {name}, and {type(model).__name__}.forward takes none; pass the graph {fix}"
-            )
+    any_name = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    unweighted = 'without weights (made with coalesce="max" where they count repeated edges)'
+    for name, fix in (("edge_weight", unweighted), ("edge_attr", "without edge_attr=")):
+        # PyG's ready models have both arguments, and ignore what their layers do not support.
+        takes = (any_name or name in parameters) and getattr(model, f"supports_{name}", True)
+        if getattr(edges, name) is not None and not takes:
+            raise ValueError(f"the graph has {name}, and {type(model).__name__} takes none; pass the graph {fix}")
 
 
 def _edges_of(data: Any, edge_attr: Tensor | None) -> Edges:

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnnkit.graph.receptive_field import Block
 from gnnkit.graph.sampled_block import BlockSampler
@@ -38,6 +38,23 @@ class LayeredModel(Protocol):
 
     def leave(self, hidden: Tensor) -> Tensor:
         """The model's output of what the last layer gave."""
+
+
+def check_layered(model: nn.Module) -> None:
+    """Raise ValueError if calling the model does more than its ``enter``, ``layer`` and ``leave`` in turn.
+
+    That is so where a class overrides what calls them, and not them: layer by layer the override never runs.
+    """
+    kind = type(getattr(model, "_orig_mod", model))  # of a compiled model, what it was made from
+    for part in ("enter", "layer", "leave"):
+        home = next((base for base in kind.__mro__ if part in vars(base)), kind)
+        for caller in ("forward", "layers"):
+            if getattr(home, caller, None) is not getattr(kind, caller, None):
+                raise ValueError(
+                    f"{kind.__name__} overrides {caller}, but mini-batches are scored layer by layer, by the {part} "
+                    f"of {home.__name__}, which does not know of it; override enter, layer or leave instead, or "
+                    "train without batch_size"
+                )
 
 
 class Layerwise:

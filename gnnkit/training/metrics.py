@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def check_classes(logits: Tensor, num_classes: int, model: nn.Module) -> None:
+    """Raise ValueError if ``model`` gave fewer logits per node than there are classes; more stay unused."""
+    if logits.size(-1) < num_classes:
+        raise ValueError(
+            f"{type(model).__name__} gives {logits.size(-1)} logits per node, but the data have {num_classes} "
+            f"classes; make it with out_channels={num_classes} (data.num_classes)"
+        )
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

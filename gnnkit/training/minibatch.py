@@ -18,9 +18,10 @@ from torch.nn.functional import cross_entropy
 from gnnkit.data.neighbor_loader import BlockBatch, BlockLoader, plain_features
 from gnnkit.data.node_data import NodeData
 from gnnkit.graph.sampled_block import BlockSampler
+from gnnkit.nn.rows import checked_rows
 from gnnkit.runs import Interrupted, StopRequest
-from gnnkit.training.layerwise import LayeredModel, Layerwise
-from gnnkit.training.metrics import accuracy
+from gnnkit.training.layerwise import LayeredModel, Layerwise, check_layered
+from gnnkit.training.metrics import accuracy, check_classes
 
 DEFAULT_FANOUT = 10
 LONG_EPOCH = 5.0  # seconds; a shorter epoch is finished first, so that its checkpoint is written
@@ -30,13 +31,14 @@ def fanouts_of(model: nn.Module, fanout: Sequence[int] | None) -> tuple[int, ...
     """One fan-out per layer of the model: those given, or ten each.
 
     Raises:
-        ValueError: If the model takes no blocks, or there is not one fan-out per layer.
+        ValueError: If the model takes no blocks or is more than its layers, or there is not one fan-out per layer.
     """
     if not (getattr(model, "takes_blocks", False) and hasattr(model, "enter")):
         raise ValueError(
             f"mini-batches need a model that takes blocks, such as GCN or GAT of gnnkit.models, got "
             f"{type(model).__name__}; train it without batch_size, or feed it from gnnkit.data.NeighborLoader"
         )
+    check_layered(model)
     num_layers = cast(int, model.num_layers)
     if fanout is None:
         return (DEFAULT_FANOUT,) * num_layers
@@ -59,7 +61,7 @@ class MiniBatches:
         share: Which process's share of every batch, and of how many; see `gnnkit.data.SeedOrder`.
 
     Raises:
-        ValueError: If the model takes no blocks, or there is not one fan-out per layer.
+        ValueError: If the model takes no blocks or is more than its layers, or there is not one fan-out per layer.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class MiniBatches:
             num_workers=workers,
             share=share,
         )
-        self.data, self.device = data, device
+        self.data, self.device, self.num_classes = data, device, data.num_classes
         self.val_nodes = torch.nonzero(data.val_mask).view(-1)
         self._layerwise = Layerwise(self.loader.block_sampler, self.loader.features, device=device)
 
@@ -110,7 +112,7 @@ class MiniBatches:
         for number, cpu_batch in enumerate(self.loader, start=1):
             batch: BlockBatch = cpu_batch.to(self.device)
             optimizer.zero_grad()
-            logits = model(batch.x, batch.blocks)
+            logits = self.batch_logits(model, batch)
             loss = cross_entropy(logits, batch.y)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -123,6 +125,17 @@ class MiniBatches:
             if long and number < len(self.loader) and stop is not None and stop.requested:
                 raise Interrupted(f"stopped within epoch {epoch}; continue with --resume")
         return {"train_loss": float(loss_sum) / seen, "train_accuracy": right / seen}
+
+    def batch_logits(self, model: nn.Module, batch: BlockBatch) -> Tensor:
+        """The model's output at the batch's nodes.
+
+        Raises:
+            TypeError: If the model does not give a row of numbers per node.
+            ValueError: If it gives fewer than there are classes.
+        """
+        logits = checked_rows(model, model(batch.x, batch.blocks), batch.y.numel())
+        check_classes(logits, self.num_classes, model)
+        return logits
 
     def score(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy on the validation nodes, with every neighbour; nothing where there are none."""

@@ -19,8 +19,9 @@ from torch.nn.functional import cross_entropy
 from gnnkit.data.node_data import NodeData
 from gnnkit.graph.sampling import checked_fanouts
 from gnnkit.graph.validation import checked_device, checked_seed
+from gnnkit.nn.pruned import check_module
 from gnnkit.runs import Interrupted, RunFolder, StopRequest, catch_interrupt, seed_everything
-from gnnkit.training.metrics import accuracy, confusion_matrix, macro_f1
+from gnnkit.training.metrics import accuracy, check_classes, confusion_matrix, macro_f1
 from gnnkit.training.minibatch import MiniBatches
 from gnnkit.training.session import Best, ProgressSink, Session, current_weights
 from gnnkit.training.view import View, features_of, view_of
@@ -45,6 +46,10 @@ class TrainConfig:
         batch_size: Training nodes per step, with sampled neighbours; all at once, exactly, where None.
         fanout: Neighbours sampled per node, by layer from the last to the first, -1 for all; ten each where None.
         workers: Processes that prepare batches; the bits do not depend on it.
+
+    Raises:
+        TypeError: If a count or the seed is not a whole number.
+        ValueError: If a setting lies outside what it may be, or does not go with another.
     """
 
     epochs: int = 200
@@ -61,11 +66,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         checked_device(self.device)
-        checked_seed(self.seed)
-        for name, least in (("epochs", 1), ("eval_every", 1), ("patience", 1), ("batch_size", 1), ("workers", 0)):
+        least = {"epochs": 1, "eval_every": 1, "patience": 1, "batch_size": 1, "workers": 0}
+        for name in ("seed", *least):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be {least} or more, got {value}")
+            if value is None and name in ("patience", "batch_size"):
+                continue
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise TypeError(f"{name} must be a whole number, got {value!r}")
+            if name in least and value < least[name]:
+                raise ValueError(f"{name} must be {least[name]} or more, got {value}")
+        checked_seed(self.seed)
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be a positive number, got {self.lr}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
@@ -136,14 +146,16 @@ def fit(
     metrics and checkpoints go there every ten seconds and at the end, and a checkpoint found there is
     continued from: the result is that of a run never interrupted, to the last bit.
 
+    A model may give more logits per node than there are classes: then the confusion matrices have as many rows.
+
     Raises:
-        ValueError: If there are no training nodes.
+        TypeError: If ``model`` is no module, ``data`` no NodeData, or the model does not give a row of logits per node.
+        ValueError: If there are no training nodes, or the model gives fewer logits per node than there are classes.
         DivergedError: If the loss becomes NaN or infinite; the last good checkpoint stays.
         Interrupted: After ctrl-C, the checkpoint written.
     """
     config = config or TrainConfig()
-    if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
+    check_can_train(model, data)
     start(model, config)
     passes = _passes(model, data, config)
     with stored_by_input(model, data):
@@ -154,8 +166,8 @@ def fit(
     labels = data.y[nodes].cpu()
 
     def confusion() -> Tensor:
-        predicted = passes.logits(model, nodes).argmax(dim=-1).cpu()
-        return confusion_matrix(predicted, labels, data.num_classes)
+        logits = passes.logits(model, nodes).cpu()
+        return confusion_matrix(logits.argmax(dim=-1), labels, logits.size(-1))
 
     return result_of(model, confusion, session, config)
 
@@ -176,6 +188,21 @@ class Passes(Protocol):
 
     def score(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy on the validation nodes; nothing where there are none."""
+
+
+def check_can_train(model: object, data: object) -> None:
+    """Whether there is a model, and what it can learn from.
+
+    Raises:
+        TypeError: If ``model`` is no module, or ``data`` no NodeData.
+        ValueError: If there are no training nodes.
+    """
+    check_module(model)
+    if not isinstance(data, NodeData):
+        fix = "; convert it with NodeData.from_data(data)" if hasattr(data, "edge_index") else ""
+        raise TypeError(f"data must be a NodeData, got {type(data).__name__}{fix}")
+    if not bool(data.train_mask.any()):
+        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
 
 
 def start(model: nn.Module, config: TrainConfig) -> None:
@@ -271,6 +298,7 @@ class FullGraph:
 
     def __init__(self, model: nn.Module, data: NodeData, *, prune: bool) -> None:
         self.data, self.prune, self.features = data, prune, features_of(data)
+        self.num_classes = data.num_classes  # once, as it is counted among all labels
         model.train()
         self.train = self._view(model, data.train_mask)
         model.eval()  # a norm over all nodes can be pruned when scoring only
@@ -293,6 +321,7 @@ class FullGraph:
         model.train()
         optimizer.zero_grad()
         logits = self.train.logits(model)
+        check_classes(logits, self.num_classes, model)
         loss = cross_entropy(logits, self.train.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -20,8 +20,9 @@ from gnnkit.distributed.group import Group, sum_gradients
 from gnnkit.distributed.parts import LocalData
 from gnnkit.distributed.traffic import Traffic
 from gnnkit.nn.row_draws import RowDraws, drawing_by_row
+from gnnkit.nn.rows import checked_rows
 from gnnkit.runs import RunFolder, StopRequest
-from gnnkit.training.metrics import confusion_matrix
+from gnnkit.training.metrics import check_classes, confusion_matrix
 from gnnkit.training.nodes import COLUMNS, NodeResult, TrainConfig, adam, result_of, start, train_epochs
 from gnnkit.training.session import ProgressSink, Session
 
@@ -52,7 +53,9 @@ def fit_partitioned(
         traffic: Counts what an epoch's update sends, if given.
 
     Raises:
-        ValueError: If there are no training nodes in the whole graph.
+        TypeError: If the model does not give a row of logits per node.
+        ValueError: If there are no training nodes in the whole graph, or the model gives fewer logits per node than
+            there are classes.
         DivergedError: If the loss becomes NaN or infinite; the last good checkpoint stays.
         Interrupted: In all processes at the same epoch, after ctrl-C in any.
         PeerError: If another process failed.
@@ -98,7 +101,8 @@ class PartitionedGraph:
         self.data, self.group, self.seed, self.traffic, self.stopping = data, group, seed, traffic, False
 
     def _logits(self, model: nn.Module, rows: Tensor) -> Tensor:
-        out: Tensor = model(self.data.x, self.data.graph)
+        out = checked_rows(model, model(self.data.x, self.data.graph), self.data.graph.num_nodes)
+        check_classes(out, self.data.record.num_classes, model)
         return out[rows]
 
     def train_epoch(
@@ -145,8 +149,8 @@ class PartitionedGraph:
     def confusion(self, model: nn.Module) -> Tensor:
         """On the test nodes of the whole graph."""
         model.eval()
-        predicted = self._logits(model, self.data.test).argmax(dim=-1)
-        found = confusion_matrix(predicted, self.data.y[self.data.test], self.data.record.num_classes)
+        logits = self._logits(model, self.data.test)
+        found = confusion_matrix(logits.argmax(dim=-1), self.data.y[self.data.test], logits.size(-1))
         self.group.sum_(found)
         return found.cpu()
 

@@ -25,7 +25,16 @@ from gnnkit.nn.row_draws import RowDraws, drawing_by_row
 from gnnkit.runs import Interrupted, RunFolder, StopRequest
 from gnnkit.training.metrics import confusion_matrix
 from gnnkit.training.minibatch import LONG_EPOCH, MiniBatches
-from gnnkit.training.nodes import COLUMNS, NodeResult, TrainConfig, adam, result_of, start, train_epochs
+from gnnkit.training.nodes import (
+    COLUMNS,
+    NodeResult,
+    TrainConfig,
+    adam,
+    check_can_train,
+    result_of,
+    start,
+    train_epochs,
+)
 from gnnkit.training.partitioned import count_right, share_checkpoint, summed
 from gnnkit.training.session import ProgressSink, Session
 
@@ -55,15 +64,16 @@ def fit_shared(
         traffic: Counts what an epoch's updates send, if given.
 
     Raises:
-        ValueError: If there is no ``batch_size``, there are no training nodes, or the model takes no blocks.
+        TypeError: If ``model`` is no module, ``data`` no NodeData, or the model does not give a row of logits per node.
+        ValueError: If there is no ``batch_size``, there are no training nodes, or the model takes no blocks, is more
+            than its layers, or gives fewer logits per node than there are classes.
         DivergedError: If the loss becomes NaN or infinite; the last good checkpoint stays.
         Interrupted: In all processes at the same step, after ctrl-C in any.
         PeerError: If another process failed.
     """
     if config.batch_size is None:
         raise ValueError("several processes share the nodes of every batch; give a batch_size")
-    if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
+    check_can_train(model, data)
     start(model, config)
     passes = SharedBatches(
         model,
@@ -83,8 +93,8 @@ def fit_shared(
     nodes = torch.nonzero(data.test_mask).view(-1)
 
     def confusion() -> Tensor:
-        predicted = passes.logits(model, nodes).argmax(dim=-1)
-        return confusion_matrix(predicted, data.y[nodes], data.num_classes)
+        logits = passes.logits(model, nodes)
+        return confusion_matrix(logits.argmax(dim=-1), data.y[nodes], logits.size(-1))
 
     return result_of(model, confusion, session, config)
 
@@ -170,7 +180,7 @@ class SharedBatches(MiniBatches):
         """Gradients of this process's share of a batch of so many nodes; its sum of losses and of right answers."""
         batch = cpu_batch.to(self.device)
         with drawing_by_row(RowDraws((self.seed, *step), batch.blocks[0].source_ids)):
-            logits = model(batch.x, batch.blocks)
+            logits = self.batch_logits(model, batch)
         loss = cross_entropy(logits, batch.y, reduction="sum")
         (loss / nodes).backward()  # type: ignore[no-untyped-call]
         return [loss.detach(), count_right(logits, batch.y)]

@@ -25,8 +25,8 @@ from torch.nn.functional import cross_entropy
 from gnnkit.data.node_data import NodeData
 from gnnkit.errors import DivergedError
 from gnnkit.runs import Interrupted, RunFolder, catch_interrupt, seed_everything
-from gnnkit.training.metrics import confusion_matrix, macro_f1
-from gnnkit.training.nodes import COLUMNS, NodeResult, Scores, TrainConfig
+from gnnkit.training.metrics import check_classes, confusion_matrix, macro_f1
+from gnnkit.training.nodes import COLUMNS, NodeResult, Scores, TrainConfig, check_can_train
 from gnnkit.training.session import Best, Session, current_weights
 from gnnkit.training.view import View, features_of, view_of
 
@@ -78,25 +78,30 @@ def fit_stacked(
             cannot be recorded runs as it is.
 
     Raises:
-        ValueError: If there are no seeds or no training nodes, or the model has buffers, which runs would share.
+        TypeError: If ``model`` is no module, ``data`` no NodeData, or the model does not give a row of logits per node.
+        ValueError: If there are no seeds or no training nodes, the model has buffers, which runs would share, or it
+            gives fewer logits per node than there are classes.
         DivergedError: If a run's loss becomes NaN or infinite, naming its seed.
         Interrupted: After ctrl-C; nothing is kept.
     """
     if not seeds:
         raise ValueError("seeds is empty: name at least one")
-    if not bool(data.train_mask.any()):
-        raise ValueError(f"train_mask of {data.name} selects no node of {data.num_nodes} to learn from; set some True")
+    check_can_train(model, data)
     if shared := next((name for name, _ in model.named_buffers()), None):
         raise ValueError(f"the model's buffer {shared!r} would be shared by all runs; train them one by one with fit")
     started = time.perf_counter()
     weights = _drawn(model, config, seeds)
     data = data.to(config.device)
     features = features_of(data)
+    model.train()  # what mixes rows in this mode only is not to be missed
     parts = {
         name: view_of(model, data, features, mask, prune=config.prune)
         for name, mask in (("train", data.train_mask), ("val", data.val_mask), ("test", data.test_mask))
         if bool(mask.any())
     }
+    model.eval()
+    with torch.no_grad():
+        check_classes(parts["train"].logits(model), data.num_classes, model)
     losses, kept = _trained(model, parts, weights, config, seeds, capture)
     seconds = (time.perf_counter() - started) / len(seeds)
     return _results(model, data, parts, losses, kept, weights, config, seeds, seconds)
@@ -341,10 +346,10 @@ def _scores(model: nn.Module, data: NodeData, test: View | None, kept: _Kept) ->
     if test is None:
         empty = torch.zeros(data.num_classes, data.num_classes, dtype=torch.long)
         return [Scores(epoch, math.nan, macro_f1(empty), empty.tolist()) for epoch in epochs]
-    predicted = _logits(model, test, kept.weights).argmax(dim=-1)
+    logits = _logits(model, test, kept.weights)
     found = []
-    for epoch, each in zip(epochs, predicted, strict=True):
-        confusion = confusion_matrix(each, test.labels, data.num_classes)
+    for epoch, predicted in zip(epochs, logits.argmax(dim=-1), strict=True):
+        confusion = confusion_matrix(predicted, test.labels, logits.size(-1))
         share = int(confusion.diagonal().sum()) / test.labels.numel()
         found.append(Scores(epoch, share, macro_f1(confusion), confusion.tolist()))
     return found

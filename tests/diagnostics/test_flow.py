@@ -143,6 +143,47 @@ def test_what_mixes_rows_outside_its_layers_runs_on_the_whole_graph(graph):
     torch.testing.assert_close(found.influence.sum(1) + found.elsewhere, expected.sum(1))
 
 
+class Centred(GCN):
+    """Takes blocks, and mixes the rows that it is given."""
+
+    def layer(self, *given):
+        out = super().layer(*given)
+        return out - out.mean(0)
+
+
+@pytest.mark.parametrize("graph", [random_graph(), Adjacency.from_dense(torch.ones(N, N))], ids=["sparse", "complete"])
+def test_a_model_of_blocks_that_mixes_rows_runs_on_the_whole_graph(graph):
+    torch.manual_seed(1)
+    x, model, graph = features(), Centred(F, 5, 2, C).double().eval(), graph.to(dtype=torch.float64)
+    found = flow(model, x, graph)
+    expected = dense_influence(lambda x: model(x, graph), x, "l1")
+    hops = hop_distance(graph, direction="in")
+    torch.testing.assert_close(found.elsewhere, (expected * (hops < 0)).sum(1))
+    torch.testing.assert_close(found.influence.sum(1) + found.elsewhere, expected.sum(1))
+    torch.testing.assert_close(found.influence[:, 0], expected.diagonal())
+
+
+class Tanh(GAT):
+    """Takes blocks, and is exact on them."""
+
+    def layer(self, *given):
+        return super().layer(*given).tanh()
+
+
+def test_a_sound_subclass_runs_on_fields_edge_features_included():
+    torch.manual_seed(1)
+    graph, x = random_graph().to(dtype=torch.float64), features()
+    edge_attr = torch.randn(graph.num_edges, 2, dtype=torch.float64)
+    model = Tanh(F, 3, 2, C, heads=2, edge_dim=2).double().eval()
+    found = flow(model, x, graph, edge_attr=edge_attr)
+    assert_matches(found, by_hop(dense_influence(lambda x: model(x, graph, edge_attr), x, "l1"), graph, 3))
+
+
+def test_weights_that_a_model_of_pyg_ignores_are_an_error():
+    with pytest.raises(ValueError, match="the graph has edge_weight, and GIN takes none"):
+        flow(pyg_models.GIN(F, 4, 2, C), features().float(), random_graph(weighted=True).to(dtype=torch.float32))
+
+
 @pytest.mark.parametrize("make", [OURS["GCN"], OURS["GCNII"], lambda: pyg_models.GCN(F, 4, 3, C)])
 def test_batches_do_not_matter(make):
     torch.manual_seed(1)

@@ -142,3 +142,13 @@ def test_cora_says_yes(data_root):
     found = verdict(load_dataset("cora", data_root), splits=6, jobs=2)
     assert found.helps
     assert found.gain.interval.low > 0.05
+
+
+def test_negative_weights_are_refused_at_the_start():
+    data = load_dataset("karate")
+    edge_index, _ = data.adjacency.to_edge_index()
+    weights = torch.ones(edge_index.size(1))
+    weights[3] = -2.0
+    signed = replace(data, adjacency=Adjacency.from_edge_index(edge_index, weights, num_nodes=data.num_nodes))
+    with pytest.raises(ValueError, match="negative edge weights, with which label propagation"):
+        verdict(signed, model="gat", splits=2)

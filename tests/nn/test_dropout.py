@@ -9,7 +9,7 @@ import torch
 from scipy.special import ndtri
 
 from gnnkit.graph.sparse import SparseMatrix
-from gnnkit.nn.dropout import dropout
+from gnnkit.nn.dropout import dropout, keeping_all
 
 LANES = 1 << 16
 # The chance that a right implementation fails one of these tests, per test.
@@ -166,3 +166,17 @@ def test_refuses_what_is_no_probability(p):
         dropout(torch.ones(3), p)
     with pytest.raises(ValueError, match=rf"got {p}"):
         dropout(torch.ones(3), p, training=False)
+
+
+def test_nothing_is_dropped_or_drawn_where_all_is_kept():
+    x, state = torch.rand(9, 5) + 1, torch.get_rng_state()
+    with keeping_all():
+        for drop in (torch.nn.Dropout(0.5), torch.nn.Dropout1d(0.5), torch.nn.AlphaDropout(0.5)):
+            assert torch.equal(drop(x), x)
+            assert drop(x) is not x  # as a dropout's output is another tensor
+        assert torch.nn.Dropout(0.5).eval()(x) is x
+        assert torch.equal(torch.nn.functional.dropout(input=x), x)
+        torch.testing.assert_close(dropout(x, 0.5), 2 * x)
+        assert torch.equal(torch.get_rng_state(), state)
+    assert bool((dropout(x, 0.5) == 0).any())
+    assert bool((torch.nn.Dropout(0.5)(x) == 0).any())

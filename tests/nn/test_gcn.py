@@ -214,6 +214,19 @@ def test_torch_func_over_edge_weights():
     torch.testing.assert_close(torch.func.jacrev(run)(weight), tape, rtol=1e-10, atol=1e-12)
 
 
+def test_improved_is_pygs_with_weights_alone():
+    """Without them PyG 2.8.1 forgets the weight of the loops that it adds."""
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    x, ones = torch.rand(3, 4), torch.ones(4)
+    ours, theirs, plain = GCNConv(4, 2, improved=True), pyg.GCNConv(4, 2, improved=True), pyg.GCNConv(4, 2)
+    for peer in (theirs, plain):
+        peer.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours(x, edge_index), theirs(x, edge_index, ones))
+    torch.testing.assert_close(ours(x, edge_index), ours(x, edge_index, ones))
+    assert torch.equal(theirs(x, edge_index), plain(x, edge_index))
+    assert not torch.allclose(ours(x, edge_index), theirs(x, edge_index))
+
+
 # ---- lambda --------------------------------------------------------------------------------------
 
 

@@ -184,6 +184,18 @@ def test_bad_arguments():
         prune(Holds(), random_graph(weighted=True), TARGETS)
     with pytest.raises(ValueError, match="edge_attr, and Holds"):
         prune(Holds(), graph, TARGETS, edge_attr=torch.rand(graph.num_edges, 2))
+    for ignores in (models.GraphSAGE, models.GAT, models.GIN):
+        with pytest.raises(ValueError, match=f"edge_weight, and {ignores.__name__} takes none; pass the graph without"):
+            prune(ignores(F, 8, 2, 3), random_graph(weighted=True), TARGETS)
+    edge_attr = torch.rand(graph.num_edges, 2)
+    for ignores in (models.GCN, models.GraphSAGE):
+        with pytest.raises(ValueError, match=f"edge_attr, and {ignores.__name__} takes none; pass the graph without"):
+            prune(ignores(F, 8, 2, 3), graph, TARGETS, edge_attr=edge_attr)
+    prune(models.GAT(F, 8, 2, 3, edge_dim=2), graph, TARGETS, edge_attr=edge_attr)
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, .* got NoneType"):
+        prune(None, graph, TARGETS)
+    with pytest.raises(TypeError, match="got type: make one of the class first"):
+        prune(GCN, graph, TARGETS)
     with pytest.raises(ValueError, match="60"):
         prune(model, graph, [60])
     with pytest.raises(ValueError, match="compiled model"):

@@ -46,6 +46,10 @@ def assert_same_gradients(first, second):
 @pytest.mark.parametrize("name", MODELS)
 def test_rows_losses_and_gradients_are_the_full_ones(name, num_layers, graph):
     model, x, labels = build(name, num_layers), features(), torch.tensor([0, 1, 2, 0, 1])
+    if graph.is_weighted and not getattr(model, "supports_edge_weight", True):
+        with pytest.raises(ValueError, match=f"the graph has edge_weight, and {type(model).__name__} takes none"):
+            prune(model, graph, TARGETS)
+        graph = GRAPHS["directed"]
     pruned = prune(model, graph, TARGETS)
     given = x.clone().requires_grad_()
     rows = pruned(given)

@@ -120,6 +120,56 @@ def test_it_learns_sparse_features_without_validation_nodes():
     assert math.isnan(result.val_loss)
 
 
+class Negated(GCN):
+    """Another output than its layers'."""
+
+    def forward(self, *given):
+        return -super().forward(*given)
+
+
+class LayersNegated(GCN):
+    def layers(self, *given):
+        return [-each for each in super().layers(*given)]
+
+
+class NegatedInTwoPlaces(Negated):
+    def layer(self, *given):
+        return -super().layer(*given)
+
+
+class Deeper(GCN):
+    """Its own layers, called as a GCN calls its."""
+
+    def layer(self, *given):
+        return super().layer(*given).tanh()
+
+    def leave(self, hidden):
+        return 3 * hidden
+
+
+def test_what_runs_when_a_model_is_called_but_not_layer_by_layer_is_refused(data):
+    config = TrainConfig(epochs=4, batch_size=1000, fanout=(-1, -1))
+    for kind, words in (
+        (Negated, "Negated overrides forward, .* by the enter of GCN, which does not know of it; override enter"),
+        (LayersNegated, "LayersNegated overrides layers, .* train without batch_size"),
+        (NegatedInTwoPlaces, "overrides forward"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fit(kind(6, 8, 2, 3, 0.0), data, config)
+    whole = fit(Deeper(6, 8, 2, 3, 0.0), data, TrainConfig(epochs=4))
+    batches = fit(Deeper(6, 8, 2, 3, 0.0), data, config)
+    assert batches.history["val_loss"] == pytest.approx(whole.history["val_loss"], rel=1e-4)
+    compiled = torch.compile(GCN(6, 8, 2, 3), backend="eager")
+    assert MiniBatches(compiled, data, batch_size=10).loader is not None
+
+
+def test_more_classes_than_there_are_stay_unused_and_fewer_are_refused(data):
+    config = TrainConfig(epochs=1, batch_size=16)
+    assert len(fit(GCN(6, 8, 2, 5), data, config).test.confusion) == 5
+    with pytest.raises(ValueError, match="GCN gives 2 logits per node, but the data have 3 classes"):
+        fit(GCN(6, 8, 2, 2), data, config)
+
+
 def test_mistakes_are_named(data):
     with pytest.raises(ValueError, match=r"one number per layer, 2, got \[3\]"):
         fit(GCN(6, 8, 2, 3), data, TrainConfig(batch_size=4, fanout=(3,)))

@@ -178,6 +178,129 @@ def test_bad_settings_are_named(setting, message):
         TrainConfig(**setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"epochs": 2.5}, "epochs must be a whole number, got 2.5"),
+        ({"epochs": None}, "epochs must be a whole number, got None"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"patience": "3"}, "patience must be a whole number, got '3'"),
+        ({"eval_every": 2.0}, "eval_every must be a whole number, got 2.0"),
+        ({"batch_size": 8.0}, "batch_size must be a whole number, got 8.0"),
+    ],
+)
+def test_counts_are_whole_numbers(setting, message):
+    with pytest.raises(TypeError, match=message):
+        TrainConfig(**setting)
+
+
+def test_what_is_no_model_or_no_data_is_named():
+    data = random_data()
+    with pytest.raises(TypeError, match=r"got Data; convert it with NodeData.from_data\(data\)"):
+        fit(GCN(12, 8, 2, 3), data.to_data())
+    with pytest.raises(TypeError, match="data must be a NodeData, got NoneType"):
+        fit(GCN(12, 8, 2, 3), None)
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, .* got NoneType"):
+        fit(None, data)
+
+
+class Gives(torch.nn.Module):
+    """A user's model on the full graph, with an output of some form."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.linear, self.form = torch.nn.Linear(12, 3), form
+
+    def forward(self, x, graph):
+        return self.form(self.linear(x))
+
+
+@pytest.mark.parametrize("form", [lambda x: x[:, 0], lambda x: (x, x), lambda x: x[:1]], ids=["1-D", "tuple", "a row"])
+def test_what_is_no_row_of_logits_per_node_is_named(form):
+    with pytest.raises(TypeError, match=r"Gives must return \(nodes, outputs\), a row for each of 60 nodes, got "):
+        fit(Gives(form), random_data(sparse=False), TrainConfig(epochs=2))
+
+
+def test_more_classes_than_there_are_stay_unused_and_fewer_are_refused():
+    data, config = random_data(), TrainConfig(epochs=2)
+    result = fit(GCN(12, 8, 2, 50), data, config)
+    assert len(result.test.confusion) == 50
+    assert sum(map(sum, result.test.confusion)) == int(data.test_mask.sum())
+    with pytest.raises(ValueError, match=r"GCN gives 2 logits per node, but the data have 3 classes; .*out_channels=3"):
+        fit(GCN(12, 8, 2, 2), data, config)
+
+
+class Normed(GCN):
+    """A batch norm after every layer but the last, which mixes rows in training."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.norm = torch.nn.BatchNorm1d(8)
+
+    def layer(self, layer, *given):
+        out = super().layer(layer, *given)
+        return out if layer == self.num_layers - 1 else self.norm(out)
+
+
+class Centred(GCN):
+    """Mixes rows where no module shows it."""
+
+    def layer(self, *given):
+        out = super().layer(*given)
+        return out - out.mean(0)
+
+
+class CentredWhileTraining(GCNII):
+    def leave(self, hidden):
+        return super().leave(hidden - hidden.mean(0) if self.training else hidden)
+
+
+class Doubled(GAT):
+    """Sound, and dropping numbers in training."""
+
+    def leave(self, hidden):
+        return 2 * hidden
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "times"),
+    [
+        (Normed, r"training on the full graph, as with prune=False: norm \(BatchNorm1d\).*training mode", 1),
+        (CentredWhileTraining, "training on the full graph, as with prune=False: CentredWhileTraining gives other", 1),
+        (Centred, "on the full graph, as with prune=False: Centred gives other rows", 3),
+    ],
+)
+def test_a_subclass_that_mixes_rows_is_not_pruned(kind, words, times):
+    data, config = in_float64(random_data()), TrainConfig(epochs=5)
+    with pytest.warns(UserWarning, match=words) as given:
+        found = fit(kind(12, 8, 2, 3, dropout=0.0).double(), data, config)
+    assert len(given) == times
+    full = fit(kind(12, 8, 2, 3, dropout=0.0).double(), data, replace(config, prune=False))
+    for name, values in full.history.items():
+        assert found.history[name] == pytest.approx(values, rel=1e-9)
+
+
+def test_a_sound_subclass_is_pruned_and_trains_to_the_bits_of_one_that_is_not_compared(monkeypatch):
+    data, config = random_data(), TrainConfig(epochs=5)
+    model = Doubled(12, 8, 2, 3)
+    assert view_of(model, data, features_of(data), data.train_mask).rows is None
+    compared = fit(model, data, config)
+    monkeypatch.setattr("gnnkit.training.view.check_blocks", lambda *_: None)
+    assert fit(model, data, config).history == compared.history
+
+
+def test_a_compiled_subclass_is_compared_as_it_was_written():
+    class Negated(GCN):
+        def leave(self, hidden):
+            return -hidden
+
+    data, in_place = random_data(), Negated(12, 8, 2, 3)
+    in_place.compile(backend="eager")
+    for model in (torch.compile(Negated(12, 8, 2, 3), backend="eager"), in_place):
+        assert view_of(model, data, features_of(data), data.train_mask).rows is None
+
+
 class Diverging(GCN):
     """Its loss is NaN from the third step on."""
 

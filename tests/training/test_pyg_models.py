@@ -67,3 +67,33 @@ def test_fit_falls_back_where_only_a_check_can_tell():
         fit(DropsEdges(), data, TrainConfig(epochs=2))
     with pytest.raises(ValueError, match="edge_weight, and Centres"):
         fit(Centres(), node_data(weighted=True), TrainConfig(epochs=2))
+
+
+class CentresWhileTraining(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gnn = models.GCN(F, 8, 2, 3, dropout=0.5)
+
+    def forward(self, x, edge_index):
+        out = self.gnn(x, edge_index)
+        return out - out.mean(0) if self.training else out
+
+
+def test_what_mixes_rows_in_training_alone_trains_on_the_full_graph():
+    data = node_data()
+    with pytest.warns(
+        UserWarning, match="training on the full graph, .*: CentresWhileTraining gives other rows"
+    ) as given:
+        fit(CentresWhileTraining(), data, TrainConfig(epochs=2))
+    assert len(given) == 1
+
+
+def test_weights_that_a_model_ignores_are_an_error():
+    for prune in (True, False):
+        with pytest.raises(ValueError, match="the graph has edge_weight, and GraphSAGE takes none"):
+            fit(models.GraphSAGE(F, 8, 2, 3), node_data(weighted=True), TrainConfig(epochs=2, prune=prune))
+
+
+def test_fewer_logits_than_classes_are_an_error():
+    with pytest.raises(ValueError, match="GCN gives 2 logits per node, but the data have 3 classes"):
+        fit(models.GCN(F, 8, 2, 2), node_data(), TrainConfig(epochs=2))

@@ -106,6 +106,31 @@ def test_what_cannot_be_stacked_is_refused_by_name():
         fit_stacked(MODELS["gcn"](0.0).double(), none, TrainConfig(), [0])
 
 
+def test_more_classes_than_there_are_stay_unused_and_fewer_are_refused():
+    data, config = blocks(), TrainConfig(epochs=2)
+    (run,) = fit_stacked(GCN(6, 5, 2, 4, dropout=0.0).double(), data, config, [0])
+    assert run.result.test == fit(GCN(6, 5, 2, 4, dropout=0.0).double(), data, config).test
+    assert len(run.result.test.confusion) == 4
+    with pytest.raises(ValueError, match="GCN gives 1 logits per node, but the data have 2 classes"):
+        fit_stacked(GCN(6, 5, 2, 1).double(), data, config, [0])
+    with pytest.raises(TypeError, match=r"got Data; convert it with NodeData.from_data"):
+        fit_stacked(GCN(6, 5, 2, 2).double(), data.to_data(), config, [0])
+
+
+def test_what_mixes_rows_in_training_alone_is_not_pruned():
+    class Centred(GCN):
+        def layer(self, *given):
+            out = super().layer(*given)
+            return out - out.mean(0) if self.training else out
+
+    data, config = blocks(), TrainConfig(epochs=3)
+    model = Centred(6, 5, 2, 2, dropout=0.0).double().eval()
+    with pytest.warns(UserWarning, match="Centred gives other rows"):
+        (run,) = fit_stacked(model, data, config, [0])
+    full = fit(model, data, replace(config, prune=False))
+    assert run.result.history["train_loss"] == pytest.approx(full.history["train_loss"], abs=1e-9)
+
+
 def test_a_diverging_run_is_named_by_its_seed():
     with pytest.raises(DivergedError, match="seed 7 became"):
         fit_stacked(MODELS["gcn"](0.0).double(), blocks(), TrainConfig(epochs=5, lr=1e300), [7])
