@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from recurrent.cells.cell import Cell, PreparedCell, StateT, TimedCell, WholeSequenceCell, map_state
 from recurrent.checks import check_integers, check_like_weights
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 def unroll(
     cell: Cell[StateT],
@@ -131,7 +133,7 @@ def _is_current(cell: object, form: str) -> bool:
     subclass that redefines ``forward`` or ``step`` alone would be ignored by the ``run`` (and ``step``) that it
     inherits: the class that last defined any of them must have defined this one too.
     """
-    if isinstance(cell, nn.Module) and (cell._forward_hooks or cell._forward_pre_hooks):
+    if isinstance(cell, nn.Module) and any(getattr(cell, hooks) for hooks in _HOOKS):
         return False
     deciding = {"run", "step", "forward", "__call__"} | ({"prepare"} if form == "run" else set())
     for base in type(cell).__mro__:
