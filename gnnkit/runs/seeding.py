@@ -98,8 +98,10 @@ def use_threads(threads: int) -> Iterator[None]:
     """
     import torch
 
-    if not 1 <= threads <= 1024:
-        raise ValueError(f"threads must be from 1 to 1024, got {threads}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    if threads > 1024:
+        raise ValueError(f"threads must be at most 1024, got {threads}")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -43,6 +43,8 @@ def test_threads_are_set_within_the_block_only():
     assert torch.get_num_threads() == before
     with pytest.raises(ValueError, match="at least 1, got 0"), use_threads(0):
         pass
+    with pytest.raises(ValueError, match="at most 1024, got 100000"), use_threads(100_000):
+        pass
 
 
 def test_deterministic_algorithms_within_the_block_only(monkeypatch):
