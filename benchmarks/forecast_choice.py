@@ -28,8 +28,8 @@ GRID: dict[str, list[dict[str, Any]]] = {
     "diffusion": [{}, {"lr": 1e-2}, {"hidden_size": 16}, {"cell": "gru"}, {"epochs": 12}],
     "chickenpox": [
         {},
-        {"lr": 5e-3},
-        {"lr": 2e-2},
+        {"lr": 2.5e-3},
+        {"lr": 1e-2},
         {"hops": 1},
         {"cell": "lstm"},
         {"length": 4},

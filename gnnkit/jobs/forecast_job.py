@@ -58,7 +58,7 @@ class ForecastRecipe:
 
 RECIPES = {
     "diffusion": ForecastRecipe(length=6, horizon=3, hops=3, epochs=6),
-    "chickenpox": ForecastRecipe(length=8, horizon=1, hops=2, epochs=30, lr=1e-2, cell="gru", start="mean"),
+    "chickenpox": ForecastRecipe(length=8, horizon=1, hops=2, epochs=30, cell="gru", start="mean"),
     "metr-la": ForecastRecipe(epochs=16, stride=4),
 }
 
