@@ -5,7 +5,7 @@ for whole sequences (``run``: a library kernel, a scan) is not looped over at al
 the step-by-step result.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ def unroll(
         inputs = _reversed(inputs, lengths)
         if times is not None:
             times = times.flip(-1) if lengths is None else _reversed(times.expand(inputs.shape[:2]), lengths)
-    if isinstance(cell, WholeSequenceCell) and _is_current(cell, "run"):
+    if isinstance(cell, WholeSequenceCell) and _is_current(cell, "run") and not _has_hooks(cell):
         outputs, state = cell.run(inputs, state, lengths)
     else:
         outputs, state = _loop(cell, inputs, state, lengths, times)
@@ -90,19 +90,17 @@ def unroll_states(
 
 def _steps(cell: Cell[StateT], inputs: Tensor, state: StateT, times: Tensor | None) -> Iterator[tuple[Tensor, StateT]]:
     time_major = inputs.transpose(0, 1).contiguous()  # one product for all steps, and rows that lie together
-    step: Callable[[Any, StateT], tuple[Tensor, StateT]]
+    stamps: tuple[Any, ...] = (times,) if isinstance(cell, TimedCell) else ()
+    if isinstance(cell, PreparedCell) and _is_current(cell, "step") and not _has_hooks(cell):
+        for item in cell.prepare(time_major, state, *stamps):
+            output, state = cell.step(item, state)
+            yield output, state
+        return
+    # Only a cell with a clock gets times; it takes a step's as its third argument.
     # unbind, not indexing: the backward of inputs[t] fills a tensor of all T steps, for every t.
-    prepared: Iterable[Any]
-    if not _is_current(cell, "step"):
-        step, prepared = cell, time_major.unbind(0)
-    elif isinstance(cell, TimedCell):
-        step, prepared = cell.step, cell.prepare(time_major, state, times)
-    elif isinstance(cell, PreparedCell):
-        step, prepared = cell.step, cell.prepare(time_major, state)
-    else:
-        step, prepared = cell, time_major.unbind(0)
-    for item in prepared:
-        output, state = step(item, state)
+    moments = () if times is None else (times.unbind(-1),)
+    for input, *moment in zip(time_major.unbind(0), *moments, strict=True):
+        output, state = cell(input, state, *moment)
         yield output, state
 
 
@@ -129,17 +127,19 @@ def _loop(
 def _is_current(cell: object, form: str) -> bool:
     """Whether a faster form of a cell still says what the cell does.
 
-    Hooks (pruning and normalising of weights are some) are those of calls, so a cell with hooks is called. And a
-    subclass that redefines ``forward`` or ``step`` alone would be ignored by the ``run`` (and ``step``) that it
-    inherits: the class that last defined any of them must have defined this one too.
+    A subclass that redefines ``forward`` or ``step`` alone would be ignored by the ``run`` (and ``step``)
+    that it inherits: the class that last defined any of them must have defined this one too.
     """
-    if isinstance(cell, nn.Module) and any(getattr(cell, hooks) for hooks in _HOOKS):
-        return False
     deciding = {"run", "step", "forward", "__call__"} | ({"prepare"} if form == "run" else set())
     for base in type(cell).__mro__:
         if deciding & vars(base).keys():
             return form in vars(base)
     return False
+
+
+def _has_hooks(cell: object) -> bool:
+    """Whether something waits for calls of the cell, as pruning and normalising of weights do: then it is called."""
+    return isinstance(cell, nn.Module) and any(getattr(cell, hooks) for hooks in _HOOKS)
 
 
 def _states_at(states: list[StateT], lengths: Tensor) -> StateT:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 Optimizer = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
-_LARGEST = 1e30  # beyond it float32, in which updates are computed, overflows
+_LARGEST = 1e30  # of what multiplies weights: float32, in which that is done, ends at 3.4e38
 
 Schedule = Literal["constant", "exponential", "cosine", "one-cycle"]
 

@@ -55,6 +55,10 @@ class TimedCell(PreparedCell[StateT], Protocol[StateT]):
         """As :meth:`PreparedCell.prepare`; ``times`` is ``[T]``, ``[B, T]`` or the cell's own clock."""
         ...
 
+    def __call__(self, input: Tensor, state: StateT, time: Tensor | None = None) -> tuple[Tensor, StateT]:
+        """As :meth:`Cell.__call__`, at ``time``, ``[]`` or ``[B]``, or at the cell's own clock."""
+        ...
+
     def openness(self, times: Tensor) -> Tensor:
         """``[*] -> [*, hidden_size]``: how far each unit's temporal gate is open."""
         ...

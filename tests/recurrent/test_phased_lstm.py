@@ -138,6 +138,18 @@ def test_set_clock_sets_and_checks():
         cell.set_clock(r_on=1.5)
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_stamps_reach_a_cell_with_hooks(ragged):
+    torch.manual_seed(0)
+    cell = PhasedLSTMCell(2, 3, r_on=0.6, tau_range=(2.0, 9.0)).double()
+    inputs, lengths = torch.randn(4, 7, 2).double(), torch.tensor([7, 0, 3, 1]) if ragged else None
+    for times in (torch.rand(7).double().cumsum(0), torch.rand(4, 7).double().cumsum(1)):
+        expected = unroll(cell, inputs, times=times, lengths=lengths)
+        handle = cell.register_forward_hook(lambda *_: None)
+        torch.testing.assert_close(unroll(cell, inputs, times=times, lengths=lengths), expected, rtol=1e-10, atol=1e-12)
+        handle.remove()
+
+
 def test_an_open_ratio_of_1_is_finite_and_stays():
     cell = PhasedLSTMCell(1, 3, r_on=1.0)
     assert (cell.r_on == 1).all()
